@@ -1,0 +1,161 @@
+# Socle: builds, runs and tests images for bare machines. `make help` lists the commands.
+# How it is compiled: mk/common.mk and mk/ARCH.mk. How it is run: tools/run. What is installed: tools/setup.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help run image images runtime test debug bench install clean FORCE
+
+ARCH = x86_64
+APP = examples/tour
+ARGS =
+MEM = 128M
+SMP = 1
+ACCEL =
+BUILD = build
+PREFIX = /usr/local
+DESTDIR =
+SOCLE := .
+CC = clang
+PYTHON = /usr/bin/python3
+
+# The same variables mean the same on the command line and in the environment; no other make's defaults.
+arch_list := $(filter-out common,$(patsubst mk/%.mk,%,$(wildcard mk/*.mk)))
+app_list := $(patsubst %/,%,$(filter-out %.toml %.py %.pyc,$(wildcard examples/*.c examples/*/ qemu-tests/*.c)))
+
+help:
+	@echo 'make run      builds APP and runs it under QEMU'
+	@echo 'make test     every test; with ARCH=, those of one architecture; TESTS= picks by name (pytest -k)'
+	@echo 'make image    builds APP; the last line is the path of the image'
+	@echo 'make debug    runs APP under gdb'
+	@echo 'make bench    runs the benchmarks'
+	@echo 'make install  installs to DESTDIR/PREFIX, with a command socle that takes the same words'
+	@echo 'make clean    removes what was built'
+	@echo
+	@echo 'ARCH=    $(arch_list)  [$(ARCH)]'
+	@echo 'BOARD=   $(foreach a,$(arch_list),$(a): $(shell sed -n "s/^BOARDS = //p" mk/$(a).mk);)  [the first]'
+	@echo 'APP=     a .c file or a folder, in the tree or outside  [$(APP)]'
+	@echo '         $(app_list)'
+	@echo 'ARGS=    the boot command line    MEM= RAM [$(MEM)]    SMP= CPUs [$(SMP)]    ACCEL= kvm, or nothing'
+	@echo 'LIMIT=   seconds of CPU time after which a run is ended, 0: never    RUNFLAGS= more for tools/run'
+
+goals := $(or $(MAKECMDGOALS),help)
+ifneq ($(filter-out help clean install,$(goals)),)
+
+# ---- What must be there before anything is built ----
+
+ifeq ($(filter $(ARCH),$(arch_list)),)
+$(error ARCH=$(ARCH): there are $(arch_list))
+endif
+include mk/$(ARCH).mk mk/common.mk
+BOARD = $(firstword $(BOARDS))
+ifeq ($(filter $(BOARD),$(BOARDS)),)
+$(error BOARD=$(BOARD): for $(ARCH) there are $(BOARDS))
+endif
+ignored := $(shell tools/setup $(if $(filter test,$(goals)),test,run) 1>&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error the packages above are needed)
+endif
+
+NEWLIB := $(shell tools/newlib --path $(ARCH) $(newlib_host) '$(abi_cflags)')
+libgcc := $(lastword $(sort $(wildcard $(libgcc_file))))
+libs := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(extra_libs) $(libgcc)
+out := $(BUILD)/$(ARCH)-$(BOARD)
+
+# $(call stamp,file,text): the file changes when the text does. Without a process, so that nothing to do costs nothing.
+same = $(and $(findstring x$(1)x,x$(2)x),$(findstring x$(2)x,x$(1)x))
+stamp = $(if $(call same,$(file <$(1)),$(strip $(2))),,$(shell mkdir -p $(dir $(1)))$(file >$(1),$(strip $(2))))
+
+# ---- The runtime: one set of objects for each ARCH-BOARD ----
+
+find_sources = $(foreach d,$(1),$(wildcard $(d)/*.c $(d)/*.S))
+objects := $(patsubst %,$(out)/%.o,$(call find_sources,$(source_dirs) kernel runtime))
+$(out)/boot/% $(out)/arch/% $(out)/kernel/%: part_cflags = $(kernel_cflags) $(tree_cflags)
+$(out)/runtime/%: part_cflags = $(checked_cflags) $(tree_cflags)
+$(call stamp,$(out)/flags,$(CC) $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(foreign_cflags) | $(ldflags))
+
+compile = @mkdir -p $(@D) && $(CC) $(common_cflags) $(part_cflags) -MMD -MP -c -o $@ $<
+assemble = @mkdir -p $(@D) && $(CC) $(common_cflags) -MMD -MP -c -o $@ $<
+
+$(out)/%.c.o: %.c $(out)/flags | $(libs)
+	$(compile)
+$(out)/%.S.o: %.S $(out)/flags | $(libs)
+	$(assemble)
+$(out)/linker.lds: linker.ld $(out)/flags | $(libs)
+	@mkdir -p $(@D) && $(CC) $(common_cflags) -D__LINKER__ -Ui386 -E -P -x assembler-with-cpp -MMD -MP -MT $@ -o $@ $<
+$(out)/no-symbols.o: tools/symbols $(out)/flags
+	@mkdir -p $(@D) && tools/symbols --empty $(ARCH) > $(@:.o=.s) && $(CC) $(target_cflags) -c -o $@ $(@:.o=.s)
+$(NEWLIB)/lib/libc.a:
+	@tools/newlib $(ARCH) $(newlib_host) '$(abi_cflags)'
+$(NEWLIB)/lib/libm.a: $(NEWLIB)/lib/libc.a
+$(NEWLIB)/lib/libfdt.a: | $(NEWLIB)/lib/libc.a
+	@tools/libfdt $(NEWLIB)
+
+runtime: $(objects) $(out)/linker.lds $(out)/no-symbols.o
+
+# ---- Applications: $(call app_rules,path) ----
+
+app_name = $(basename $(notdir $(patsubst %/,%,$(1))))
+app_image = $(out)/$(call app_name,$(1)).elf
+link = $(LD) $(ldflags) -T $(out)/linker.lds -o $(1) $(2) --start-group $(libs) --end-group
+
+define app_rules
+ifeq ($(wildcard $(1)),)
+$$(error APP=$(1): there is no such file or folder; in the tree there are $(app_list))
+endif
+app := $(out)/app/$(call app_name,$(1))
+app_dir := $(patsubst %/,%,$(if $(filter %.c,$(1)),$(dir $(1)),$(1)))
+app_sources := $(if $(filter %.c,$(1)),$(1),$(sort $(shell find $(1) -name '*.[cS]' -not -path '*/.*')))
+ifeq ($$(app_sources),)
+$$(error APP=$(1): neither a .c file nor a folder with any; in the tree there are $(app_list))
+endif
+app_objects := $$(addsuffix .o,$$(app_sources:$$(app_dir)/%=$$(app)/%))
+$$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects))
+$$(app)/%: part_cflags = -I$$(app_dir) -I$$(@D) $(checked_cflags) $(if $(filter $(CURDIR)/%,$(abspath $(1))),$(tree_cflags))
+$$(app)/foreign/%: part_cflags = -I$$(app_dir) $(foreign_cflags)
+$$(app)/%: app_dir := $$(app_dir)
+$$(app)/%.c.o: $$(app_dir)/%.c $$(app)/source $(out)/flags | $(libs)
+	$$(compile)
+$$(app)/%.S.o: $$(app_dir)/%.S $$(app)/source $(out)/flags | $(libs)
+	$$(assemble)
+-include $$(wildcard $$(app_dir)/app.mk)
+$(call app_image,$(1)): $$(app_objects) $(objects) $(out)/linker.lds $(out)/no-symbols.o $$(app)/source tools/symbols
+	@$$(call link_twice,$$(@:.elf=),$$(filter-out %/no-symbols.o,$$(filter %.o,$$^)))
+-include $$(wildcard $$(app_objects:.o=.d))
+endef
+
+# The first link has no symbol table; the second has one made from the first, and moves no code: that is checked.
+define link_twice
+$(call link,$(1).first,$(2) $(out)/no-symbols.o) && tools/symbols $(1).first > $(1).s && \
+$(CC) $(target_cflags) -c -o $(1).symbols.o $(1).s && $(call link,$(1).elf,$(2) $(1).symbols.o) && \
+tools/symbols --check $(1).elf && rm -f $(1).first $(1).s $(1).symbols.o
+endef
+
+APPS = $(if $(filter run image debug,$(goals)),$(APP))
+ifneq ($(words $(APPS)),$(words $(sort $(foreach a,$(APPS),$(call app_name,$(a))))))
+$(error two applications of one name: $(APPS))
+endif
+$(foreach a,$(APPS),$(eval $(call app_rules,$(a))))
+-include $(wildcard $(objects:.o=.d) $(out)/linker.d)
+
+images: $(foreach a,$(APPS),$(call app_image,$(a)))
+image: images
+	@echo $(call app_image,$(APP))
+
+run_flags = --board $(BOARD) --mem $(MEM) --smp $(SMP) $(if $(ACCEL),--accel $(ACCEL)) $(if $(LIMIT),--limit $(LIMIT)) $(RUNFLAGS)
+run: images
+	@$(PYTHON) tools/run $(run_flags) $(call app_image,$(APP)) -- $(ARGS) || { n=$$?; echo "exit status $$n"; exit $$n; }
+debug: images
+	@$(PYTHON) tools/run --debug $(run_flags) $(call app_image,$(APP)) -- $(ARGS)
+bench:
+	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH))
+test:
+	@$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
+		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) qemu-tests tests
+endif
+
+clean:
+	rm -rf $(BUILD)
+install:
+	@tools/install '$(DESTDIR)' '$(PREFIX)'

@@ -1,0 +1,124 @@
+/*
+ * The contract between a port and the rest of Socle: the only architecture header that kernel/ and
+ * runtime/ include. Sixteen names, all of them below; machine.h adds constants and the inline ones.
+ *
+ * One idea carries it: a control block (struct tcb) is a stack that can be run on. Every goroutine,
+ * every thread's system stack (g0) has one. Its `sp` is where the stack stands while something else
+ * runs; its `stack_limit` is what checked prologues compare SP with. A switch is "save SP in mine,
+ * load SP and limit from yours", and there are four of them, differing in what becomes of the old side:
+ *
+ *   arch_switch   save all, go on in the other            (thread to thread)
+ *   arch_resume   the second half alone: never returns    (scheduler to goroutine; Go's gogo)
+ *   arch_mcall    save all, then call fn on the other     (goroutine to scheduler; Go's mcall)
+ *   arch_call_on  call fn on the other, and come back     (foreign call, callback; Go's asmcgocall)
+ *
+ * The limit and SP change together, in assembly, so no checked prologue ever sees one without the other.
+ */
+#ifndef SOCLE_ARCH_H
+#define SOCLE_ARCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Known to assembly: the offsets are asserted in each port's machine.h. */
+struct tcb {
+	void *reserved;        /* ARM: the first word under TPIDRURO, the ABI's */
+	uintptr_t stack_limit; /* stackguard. ARM: checked prologues read it here, at [TPIDRURO + 4] */
+	void *sp;              /* the saved context is this pointer; everything else lies on the stack */
+};
+
+/* What a port says of a trap. Filled by the port, judged by kernel_trap(). */
+enum trap_kind {
+	TRAP_MEMORY,  /* page fault, data or prefetch abort: addr and access are valid */
+	TRAP_DIVIDE,  /* integer division by zero or overflow */
+	TRAP_ILLEGAL, /* undefined instruction */
+	TRAP_FLOAT,   /* unmasked floating-point exception */
+	TRAP_OTHER,   /* named by `name` only */
+	TRAP_FATAL,   /* double fault, NMI, machine check: report and end, never resume */
+};
+enum { ACCESS_WRITE = 1, ACCESS_EXEC = 2, ACCESS_PRESENT = 4 /* the page is there: a permission was missing */ };
+
+struct arch_regs; /* the port's own picture of the interrupted registers */
+
+struct trap {
+	enum trap_kind kind;
+	const char *name;  /* in words: "page fault" */
+	uintptr_t addr;    /* TRAP_MEMORY: the address that was touched */
+	unsigned access;   /* TRAP_MEMORY: ACCESS_* */
+	uintptr_t pc, sp, fp; /* of the interrupted code; read-only, use arch_redirect() to change them */
+	struct tcb *tcb;   /* what was current */
+	const char *stack; /* name of the fixed stack the handler runs on, as in FIXED_STACKS */
+	struct arch_regs *regs;
+};
+
+/* What the boot code learned from the loader (PVH, Multiboot, device tree). Physical addresses. */
+struct boot_range {
+	uint64_t base, size;
+};
+struct boot_info {
+	const char *protocol;  /* "PVH", "Multiboot 1", "Multiboot 2", "device tree", "none" */
+	char command_line[1024];
+	int nram, nreserved;
+	struct boot_range ram[32];      /* usable RAM, as the loader says; may overlap `reserved` and the image */
+	struct boot_range reserved[16]; /* not to be given out: device tree, modules, low memory */
+};
+
+#include "machine.h"
+/*
+ * machine.h defines:
+ *   PAGE_SIZE, ARCH_NAME ("x86_64"), BOARD_NAME comes from board.h
+ *   RAM_MAX               highest physical address + 1 that the port maps one to one
+ *   HEAP_LO, HEAP_HI      virtual addresses for the C library's heap
+ *   ARENA_LO, ARENA_HI    virtual addresses for stacks
+ *   FIXED_STACKS(X)       X(name, bytes) for each stack that linker.ld lays out: boot first
+ *   struct tcb *arch_tcb(void)       inline: the current control block
+ *   CONTEXT_FP             offset from a saved context's sp to a frame record {caller's record, return address}
+ *   uintptr_t arch_irq_disable(void) inline: masks interrupts; returns what arch_irq_restore() takes
+ *   void arch_irq_restore(uintptr_t) inline
+ */
+
+/* Makes tcb current without changing stacks: tcb must describe the stack that SP is on. Boot only. */
+void arch_set_tcb(struct tcb *tcb);
+
+/* Prepares a context below `top` (any alignment) that, once resumed, calls fn(arg) with SP aligned
+ * as the ABI asks and the frame-pointer chain ended. fn must not return. */
+void arch_init_context(struct tcb *tcb, void *top, void (*fn)(void *), void *arg);
+
+/* Saves the callee-saved registers on the current stack and SP in from->sp; goes on in `to`. `from` is current.
+ * Interrupts are left as they are. */
+void arch_switch(struct tcb *from, struct tcb *to);
+
+/* Goes on in `to`, abandoning the current stack where it is. Never returns. */
+void arch_resume(struct tcb *to) __attribute__((noreturn));
+
+/* Saves the current context as arch_switch does, then calls fn(old) on `to`, at to->sp, which does not change.
+ * fn never returns; the call returns when somebody resumes the old context. */
+void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
+
+/* Saves SP in the current tcb's sp, calls fn(arg) on `to` at to->sp (aligned down by the port), makes the old
+ * tcb current again and returns. Callee-saved registers are fn's business, as in any call; the frame-pointer
+ * chain leads from fn to the caller. */
+void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
+
+/* Page tables; the current address space, kept by the port. One page each; va and pa page-aligned. */
+enum { MAP_READ = 0, MAP_WRITE = 1, MAP_EXEC = 2, MAP_DEVICE = 4 }; /* MAP_WRITE | MAP_EXEC is refused by assertion */
+int arch_map(uintptr_t va, uint64_t pa, unsigned prot);  /* 0, or -1: no frame for a page table. va was absent */
+uint64_t arch_unmap(uintptr_t va);                       /* flushes the TLB; the page's pa, or NO_FRAME when it was absent */
+uint64_t arch_lookup(uintptr_t va);                      /* the page's pa, or NO_FRAME */
+
+/* Waits for an interrupt. Called with interrupts masked; unmasks and waits as one, so that none is lost between
+ * check and wait; lets the handler run; returns with them masked. */
+void arch_idle(void);
+
+/* Called once by kernel_start(), on the boot stack, when frame_alloc() works: builds the final page tables
+ * (W^X, page 0 and every guard page absent, RAM one to one and not executable, devices as devices), turns
+ * them on, starts the interrupt controller and the timer, and unmasks interrupts. */
+void arch_start(const struct boot_info *info);
+
+/* Prints the interrupted registers with console_printf(). */
+void arch_print_regs(const struct trap *t);
+
+/* Makes the trap return to fn(arg) on the stack `sp` (any alignment) instead of the interrupted instruction. */
+void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * ARMv7-A: what the port's own files share.
+ */
+#ifndef SOCLE_ARMV7A_CPU_H
+#define SOCLE_ARMV7A_CPU_H
+
+#include "kernel/kernel.h"
+
+/* The interrupted registers, as trap.S lays them on the handler's stack. r[13] and r[14] are SYS mode's. */
+struct arch_regs {
+	uint32_t r[16];
+	uint32_t cpsr, fpscr;
+};
+_Static_assert(sizeof(struct arch_regs) == REGS_SIZE, "known to assembly");
+_Static_assert(offsetof(struct arch_regs, r[15]) == REGS_PC, "known to assembly");
+_Static_assert(offsetof(struct arch_regs, cpsr) == REGS_CPSR, "known to assembly");
+
+/* A saved context, as switch.S lays it at tcb->sp. {r11, lr} is a frame record like any function's. */
+struct context {
+	uint64_t d8_to_d15[8];
+	uint32_t fpscr, r4, r5, r6, r7, r8, r9, r10, r11, lr;
+};
+_Static_assert(sizeof(struct context) == CONTEXT_SIZE, "known to assembly, and a multiple of 8");
+_Static_assert(offsetof(struct context, r11) == CONTEXT_FP, "for tracebacks");
+
+/* Coprocessor 15, ARM ARM B3.17. The memory clobber keeps accesses on their side of a system register's change. */
+#define CP15_READ(op1, crn, crm, op2) ({ \
+	uint32_t value_; \
+	__asm__ volatile("mrc p15, " #op1 ", %0, " #crn ", " #crm ", " #op2 : "=r"(value_) : : "memory"); \
+	value_; })
+#define CP15_WRITE(op1, crn, crm, op2, value) \
+	__asm__ volatile("mcr p15, " #op1 ", %0, " #crn ", " #crm ", " #op2 : : "r"(value) : "memory")
+
+static inline void barrier_data(void) { __asm__ volatile("dsb" : : : "memory"); }
+static inline void barrier_instruction(void) { __asm__ volatile("isb" : : : "memory"); }
+
+/* start.S, switch.S, trap.S */
+void boot_main(uintptr_t r2) __attribute__((noreturn));
+void context_start(void);
+void trap_handle(struct arch_regs *regs, unsigned vector);
+
+/* mmu.c */
+void mmu_provisional(uintptr_t tree); /* caches and MMU on; tree, when in RAM, is readable up to TREE_MAX */
+#define TREE_MAX 0x200000u
+void mmu_start(const struct boot_info *info); /* the final tables */
+
+/* devices.c */
+void clock_init(void);
+void interrupts_init(void);
+void interrupt_handle(void);
+bool machine_is_exiting(void);
+
+/* cpu.c */
+void cpu_check(void); /* ends the image when the CPU lacks what the compiler was told it has */
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * The devices of an ARMv7-A board: PL011 UART, GICv2 (for one interrupt), the generic timer, semihosting. Where they
+ * are is the board's. Their registers are in Device memory, so accesses to one device stay in order by themselves.
+ */
+#include "arch/armv7a/cpu.h"
+
+static inline volatile uint32_t *device_register(uintptr_t base, uintptr_t offset)
+{
+	return (volatile uint32_t *)(base + offset);
+}
+
+/* ---- UART: ARM DDI 0183 ---- */
+
+#define UART(offset) (*device_register(BOARD_UART_BASE, offset))
+enum { UART_DR = 0x00, UART_FR = 0x18, UART_IBRD = 0x24, UART_FBRD = 0x28, UART_LCRH = 0x2c, UART_CR = 0x30, UART_IMSC = 0x38 };
+enum { FR_BUSY = 1 << 3, FR_TX_FULL = 1 << 5, LCRH_FIFO = 1 << 4, LCRH_8_BITS = 3 << 5, CR_ENABLE = 1, CR_TX_RX = 3 << 8 };
+
+void uart_init(void)
+{
+	uint32_t divisor = (BOARD_UART_CLOCK * 4u + BOARD_UART_BAUD / 2) / BOARD_UART_BAUD; /* in 64ths of a 16th */
+
+	if (UART(UART_CR) & CR_ENABLE)
+		uart_flush(); /* the loader's last words */
+	UART(UART_CR) = 0;
+	UART(UART_IMSC) = 0;
+	UART(UART_IBRD) = divisor >> 6;
+	UART(UART_FBRD) = divisor & 0x3f;
+	UART(UART_LCRH) = LCRH_8_BITS | LCRH_FIFO; /* after the divisors: it makes them take effect */
+	UART(UART_CR) = CR_ENABLE | CR_TX_RX;
+}
+
+void uart_putc(char c)
+{
+	while (UART(UART_FR) & FR_TX_FULL)
+		;
+	UART(UART_DR) = (unsigned char)c;
+}
+
+void uart_flush(void)
+{
+	while (UART(UART_FR) & FR_BUSY)
+		;
+}
+
+/* ---- Interrupt controller: ARM IHI 0048 ---- */
+
+#define GICD(offset) (*device_register(BOARD_GICD_BASE, offset))
+#define GICC(offset) (*device_register(BOARD_GICC_BASE, offset))
+enum { GICD_CTLR = 0x000, GICD_TYPER = 0x004, GICD_IGROUPR = 0x080, GICD_ISENABLER = 0x100, GICD_ICENABLER = 0x180,
+       GICD_ICPENDR = 0x280, GICD_ICACTIVER = 0x380, GICD_IPRIORITYR = 0x400 };
+enum { GICC_CTLR = 0x00, GICC_PMR = 0x04, GICC_IAR = 0x0c, GICC_EOIR = 0x10, GICC_APR0 = 0xd0 };
+enum { INTERRUPT_ID = 0x3ff, FIRST_SPECIAL_ID = 1020 };
+
+/* All that a loader may have left is disabled, then the timer's interrupt is let through. */
+void interrupts_init(void)
+{
+	unsigned words = (GICD(GICD_TYPER) & 0x1f) + 1, bit = 1u << (BOARD_TIMER_INTERRUPT % 32);
+
+	_Static_assert(BOARD_TIMER_INTERRUPT >= 16 && BOARD_TIMER_INTERRUPT < 32, "private to each CPU: in the first word");
+	GICD(GICD_CTLR) = 0;
+	GICC(GICC_CTLR) = 0;
+	for (unsigned i = 0; i < words; i++) {
+		GICD(GICD_ICENABLER + 4 * i) = ~0u;
+		GICD(GICD_ICPENDR + 4 * i) = ~0u;
+		GICD(GICD_ICACTIVER + 4 * i) = ~0u;
+	}
+	GICC(GICC_APR0) = 0; /* nor is any of them being handled */
+	GICD(GICD_IGROUPR) &= ~bit; /* in Secure state: group 0, as the enables below mean; elsewhere ignored */
+	*(volatile uint8_t *)(BOARD_GICD_BASE + GICD_IPRIORITYR + BOARD_TIMER_INTERRUPT) = 0x80;
+	GICD(GICD_ISENABLER) = bit;
+	GICC(GICC_PMR) = 0xff; /* every priority passes */
+	GICC(GICC_CTLR) = 1;
+	GICD(GICD_CTLR) = 1;
+	barrier_data(); /* the controller is set up before CPSR.I is cleared */
+}
+
+/* ---- Timer and clock: ARM ARM B8. The virtual timer, which needs no leave from a hypervisor ---- */
+
+#define TIMER_OFF 0u
+#define TIMER_ON 1u /* CNTV_CTL.ENABLE; IMASK 0 */
+
+static struct {
+	uint64_t base;                      /* the counter when the clock started */
+	uint32_t ns_whole, ns_fraction;     /* nanoseconds a count, and 2^-32ths of one */
+	uint32_t counts_whole, counts_fraction; /* counts a nanosecond, rounded up: never early */
+} clock;
+
+static uint64_t read_counter(void)
+{
+	uint64_t count;
+
+	/* ISB: else the counter may be read ahead of what the program did before (ARM ARM B8.1.2). */
+	__asm__ volatile("isb\n\tmrrc p15, 1, %Q0, %R0, c14" : "=r"(count) : : "memory");
+	return count;
+}
+
+/* n * (whole + fraction / 2^32), exact but for the last bit, no overflow unless the result's own. */
+static uint64_t scale(uint64_t n, uint32_t whole, uint32_t fraction)
+{
+	return n * whole + (n >> 32) * fraction + ((n & 0xffffffff) * fraction >> 32);
+}
+
+void clock_init(void)
+{
+	uint32_t hz = CP15_READ(0, c14, c0, 0); /* CNTFRQ */
+	uint64_t ns = hz == 0 ? 0 : ((uint64_t)1000000000 << 32) / hz;
+	uint64_t counts = (((uint64_t)hz << 32) + 999999999) / 1000000000;
+
+	if (hz == 0) {
+		console_printf("socle: CNTFRQ is 0: the firmware did not say how fast the timer counts\n");
+		kernel_exit(2);
+	}
+	clock.ns_whole = ns >> 32;
+	clock.ns_fraction = (uint32_t)ns;
+	clock.counts_whole = counts >> 32;
+	clock.counts_fraction = (uint32_t)counts;
+	clock.base = read_counter();
+}
+
+int64_t clock_now(void)
+{
+	return (int64_t)scale(read_counter() - clock.base, clock.ns_whole, clock.ns_fraction);
+}
+
+static void set_timer_control(uint32_t value)
+{
+	CP15_WRITE(0, c14, c3, 1, value); /* CNTV_CTL */
+	barrier_instruction();            /* takes effect before what follows */
+}
+
+void timer_set(int64_t deadline)
+{
+	int64_t left = deadline - clock_now();
+	uint64_t compare;
+
+	set_timer_control(TIMER_OFF);
+	if (deadline == INT64_MAX)
+		return;
+	/* From now, not from boot: so the scale's rounding counts for the wait alone. One more for the part-counts. */
+	compare = read_counter() + (left <= 0 ? 0 : scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1);
+	__asm__ volatile("mcrr p15, 3, %Q0, %R0, c14" : : "r"(compare) : "memory"); /* CNTV_CVAL */
+	set_timer_control(TIMER_ON);
+}
+
+/* The timer's line is a level: it must fall before the interrupt is ended, or it is pending again at once. */
+void interrupt_handle(void)
+{
+	uint32_t acknowledge = GICC(GICC_IAR), id = acknowledge & INTERRUPT_ID;
+
+	if (id >= FIRST_SPECIAL_ID)
+		return; /* it was withdrawn meanwhile */
+	if (id == BOARD_TIMER_INTERRUPT)
+		set_timer_control(TIMER_OFF);
+	else
+		GICD(GICD_ICENABLER + 4 * (id / 32)) = 1u << (id % 32); /* nobody's: once is enough */
+	barrier_data(); /* done before it is ended: the two are different devices */
+	GICC(GICC_EOIR) = acknowledge;
+	if (id == BOARD_TIMER_INTERRUPT)
+		kernel_tick();
+}
+
+/* ---- The end ---- */
+
+static bool exiting;
+
+bool machine_is_exiting(void) { return exiting; }
+
+/* Semihosting's SYS_EXIT_EXTENDED: the reason ADP_Stopped_ApplicationExit, and a status. */
+static void semihosting_exit(uint32_t status)
+{
+	uint32_t block[2] = {0x20026, status};
+	register uint32_t operation __asm__("r0") = 0x20;
+	register uint32_t *parameter __asm__("r1") = block;
+
+	__asm__ volatile("svc 0x123456" : "+r"(operation) : "r"(parameter) : "r2", "r3", "r12", "lr", "memory");
+}
+
+void machine_exit(int status)
+{
+	__asm__ volatile("cpsid aif" : : : "memory");
+	exiting = true;
+	if (BOARD_SEMIHOSTING)
+		semihosting_exit((uint32_t)status);
+	for (;;)
+		__asm__ volatile("dsb\n\twfi");
+}

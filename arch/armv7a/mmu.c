@@ -1,0 +1,245 @@
+/*
+ * Page tables: short descriptors, TTBR0 alone, 16 KiB first level, 1 KiB second levels of which four share a frame.
+ * RAM is one to one, in sections of 1 MiB except where the image or reserved memory has part of one.
+ *
+ * Boot runs on provisional sections: unaligned and exclusive accesses, which any C code may make, need memory that
+ * is Normal, and without the MMU all of it is Strongly-ordered. Only RAM that is surely there is Normal in them (the
+ * CPU may read ahead from what is Normal); all else is Device, never executable.
+ *
+ * All RAM is Normal, write-back, write-allocate, shareable, under every alias. AP[2:1] is the permission model
+ * without the access flag (SCTLR.AFE 0, TRE 0), domain 0 is a client: W^X in every entry, and SCTLR.WXN besides.
+ */
+#include "arch/armv7a/cpu.h"
+
+#define MIB 0x100000u
+
+/* ARM ARM B3.5.1, figures B3-4 and B3-5. AP[1:0] = 1: for privileged code, which all code is. */
+enum {
+	TYPE_MASK = 3,
+	TABLE = 1,
+	SECTION = 2,
+	SECTION_AP = 1 << 10,
+	SECTION_DEVICE = 1 << 2 | 1 << 4,                      /* B; XN */
+	SECTION_NORMAL = 1 << 2 | 1 << 3 | 1 << 12 | 1 << 16, /* B, C, TEX[0]; S */
+	SECTION_XN = 1 << 4,
+	PAGE_XN = 1,
+	PAGE = 2,
+	PAGE_AP = 1 << 4,
+	PAGE_DEVICE = 1 << 2,
+	PAGE_NORMAL = 1 << 2 | 1 << 3 | 1 << 6 | 1 << 10,
+	PAGE_READ_ONLY = 1 << 9, /* AP[2] */
+};
+#define TABLE_BASE(entry) ((entry) & ~0x3ffu)
+#define TTBR_WALKS 0x4a /* inner and outer write-back write-allocate, shareable: ARM ARM B4.1.154, with MP extensions */
+
+typedef uint32_t first_level[4096] __attribute__((aligned(16384)));
+static first_level provisional_table, table;
+static bool walks_cached; /* table walks see the data cache */
+
+extern char image_start[], image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
+
+/* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the MMU
+ * off, code goes on at the same address, and there is no data access until it is on again. */
+static void use_tables(const first_level *tables, uint32_t sctlr_set)
+{
+	uint32_t off = CP15_READ(0, c1, c0, 0) & ~(uint32_t)SCTLR_M, on = off | SCTLR_M | sctlr_set;
+
+	__asm__ volatile("dsb\n\t"                             /* the tables are written */
+			 "mcr p15, 0, %[off], c1, c0, 0\n\t"
+			 "isb\n\t"                             /* the MMU is off */
+			 "mcr p15, 0, %[zero], c2, c0, 2\n\t"  /* TTBCR: TTBR0 for all addresses */
+			 "mcr p15, 0, %[ttbr], c2, c0, 0\n\t"
+			 "mcr p15, 0, %[client], c3, c0, 0\n\t" /* DACR */
+			 "mcr p15, 0, %[zero], c13, c0, 1\n\t" /* CONTEXTIDR: ASID 0 */
+			 "isb\n\t"                             /* before the TLB is emptied, or it fills from the old ones */
+			 "mcr p15, 0, %[zero], c8, c7, 0\n\t"  /* TLBIALL */
+			 "mcr p15, 0, %[zero], c7, c5, 0\n\t"  /* ICIALLU, */
+			 "mcr p15, 0, %[zero], c7, c5, 6\n\t"  /* BPIALL: memory types and permissions changed */
+			 "dsb\n\t"                             /* those are complete */
+			 "isb\n\t"
+			 "mcr p15, 0, %[on], c1, c0, 0\n\t"
+			 "isb"                                 /* the MMU is on */
+			 :
+			 : [off] "r"(off), [on] "r"(on), [zero] "r"(0), [client] "r"(1),
+			   [ttbr] "r"((uintptr_t)tables | TTBR_WALKS)
+			 : "memory");
+}
+
+/* With the MMU and the data cache off: so the tables are in memory when the walker is let loose. */
+void mmu_provisional(uintptr_t tree)
+{
+	uintptr_t ram_end = BOARD_RAM_BASE + BOARD_RAM_SIZE;
+
+	if (ram_end < (uintptr_t)image_end + MIB)
+		ram_end = (uintptr_t)image_end + MIB; /* room for the final tables */
+	for (uintptr_t i = 0; i < 4096; i++) {
+		bool ram = i >= BOARD_RAM_BASE / MIB && i <= (ram_end - 1) / MIB;
+
+		ram |= i >= tree / MIB && i <= (tree + TREE_MAX - 1) / MIB && tree >= BOARD_RAM_BASE;
+		provisional_table[i] = i * MIB | SECTION | SECTION_AP | (ram ? SECTION_NORMAL : SECTION_DEVICE);
+	}
+	use_tables(&provisional_table, SCTLR_C | SCTLR_I | SCTLR_Z);
+}
+
+/* Entries are seen by the walker's next look: DSB, ISB (ARM ARM B3.10.1), through the cache or past it. */
+static void set_entry(uint32_t *entry, uint32_t value)
+{
+	*(volatile uint32_t *)entry = value;
+	if (!walks_cached)
+		CP15_WRITE(0, c7, c11, 1, entry); /* DCCMVAU: clean to the point of unification, where walks look */
+	barrier_data();
+	barrier_instruction();
+}
+
+/* A second level for the MiB of va: a quarter of the frame its neighbours use, or of a new one. */
+static int add_second_level(uintptr_t va)
+{
+	uint32_t *group = &table[va / MIB & ~3u], quarter = va / MIB & 3;
+	uint64_t frame = NO_FRAME;
+
+	for (int i = 0; i < 4; i++)
+		if ((group[i] & TYPE_MASK) == TABLE)
+			frame = TABLE_BASE(group[i]) & ~(PAGE_SIZE - 1u);
+	if (frame == NO_FRAME) {
+		frame = frame_alloc_zero();
+		if (frame == NO_FRAME)
+			return -1;
+		for (uintptr_t line = (uintptr_t)frame; !walks_cached && line < frame + PAGE_SIZE; line += 16)
+			CP15_WRITE(0, c7, c11, 1, line); /* DCCMVAU, by the shortest line there is */
+		barrier_data(); /* zeroed before it is linked */
+	}
+	set_entry(&group[quarter], (uint32_t)frame | quarter * 1024 | TABLE);
+	return 0;
+}
+
+/* The second-level entry for va; NULL when there is no second level. */
+static uint32_t *find_page(uintptr_t va)
+{
+	uint32_t first = table[va / MIB];
+
+	if ((first & TYPE_MASK) != TABLE)
+		return NULL;
+	return (uint32_t *)TABLE_BASE(first) + (va / PAGE_SIZE & 0xff);
+}
+
+int arch_map(uintptr_t va, uint64_t pa, unsigned prot)
+{
+	uint32_t *page = find_page(va), entry = (uint32_t)pa | PAGE | PAGE_AP;
+
+	ASSERT(((va | pa) & (PAGE_SIZE - 1)) == 0, "arch_map: not a page");
+	ASSERT(!(prot & MAP_WRITE) || !(prot & MAP_EXEC), "arch_map: writable and executable");
+	ASSERT(pa < (uint64_t)1 << 32, "arch_map: beyond what short descriptors reach");
+	if (page == NULL) {
+		ASSERT((table[va / MIB] & TYPE_MASK) == 0, "arch_map: inside a section");
+		if (add_second_level(va) != 0)
+			return -1;
+		page = find_page(va);
+	}
+	ASSERT(*page == 0, "arch_map: the page is there already");
+	entry |= prot & MAP_DEVICE ? PAGE_DEVICE : PAGE_NORMAL;
+	entry |= prot & MAP_EXEC ? 0 : PAGE_XN;
+	entry |= prot & MAP_WRITE ? 0 : PAGE_READ_ONLY;
+	set_entry(page, entry); /* no TLB holds an absent page, so there is nothing to invalidate */
+	return 0;
+}
+
+uint64_t arch_unmap(uintptr_t va)
+{
+	uint32_t *page = find_page(va);
+	uint64_t pa;
+
+	ASSERT(page != NULL || table[va / MIB] == 0, "arch_unmap: inside a section");
+	if (page == NULL || *page == 0)
+		return NO_FRAME;
+	pa = *page & ~(PAGE_SIZE - 1u);
+	set_entry(page, 0);
+	CP15_WRITE(0, c8, c3, 3, va & ~(PAGE_SIZE - 1u)); /* TLBIMVAAIS, after the DSB that ends set_entry()'s store */
+	CP15_WRITE(0, c7, c1, 6, 0);                      /* BPIALLIS: the page may have been code */
+	barrier_data();                                   /* complete on all CPUs, */
+	barrier_instruction();                            /* and for what this one has fetched */
+	return pa;
+}
+
+uint64_t arch_lookup(uintptr_t va)
+{
+	uint32_t first = table[va / MIB], *page = find_page(va);
+
+	if ((first & TYPE_MASK) == SECTION)
+		return (first & ~(MIB - 1)) | (va & (MIB - 1) & ~(PAGE_SIZE - 1u));
+	return page == NULL || *page == 0 ? NO_FRAME : *page & ~(PAGE_SIZE - 1u);
+}
+
+/* ---- The final tables ---- */
+
+static bool overlaps(uint64_t lo, uint64_t hi, uint64_t base, uint64_t size) { return lo < base + size && base < hi; }
+
+/* Guards, and what others have reserved: part of that may be somebody's whose bus answers reads with an abort. */
+static bool has_absent(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
+{
+	for (const struct fixed_stack *s = fixed_stacks; s->name != NULL; s++)
+		if (overlaps(lo, hi, s->guard, s->lo - s->guard))
+			return true;
+	for (int i = 0; i < info->nreserved; i++)
+		if (overlaps(lo, hi, info->reserved[i].base, info->reserved[i].size))
+			return true;
+	return lo == 0;
+}
+
+static bool has_image(uintptr_t lo, uintptr_t hi)
+{
+	return overlaps(lo, hi, (uintptr_t)image_start, (uintptr_t)(image_end - image_start));
+}
+
+static unsigned ram_prot(uintptr_t va)
+{
+	if (va >= (uintptr_t)text_start && va < (uintptr_t)text_end)
+		return MAP_READ | MAP_EXEC;
+	if (va >= (uintptr_t)rodata_start && va < (uintptr_t)rodata_end)
+		return MAP_READ;
+	return MAP_READ | MAP_WRITE;
+}
+
+static void map_or_die(uintptr_t va, unsigned prot)
+{
+	if (arch_lookup(va) == NO_FRAME && arch_map(va, va, prot) != 0)
+		fatal("no memory for the page tables");
+}
+
+static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
+{
+	for (uintptr_t va = lo, next; va < hi; va = next) {
+		next = va + MIB;
+		if (va % MIB == 0 && next <= hi && table[va / MIB] == 0 && !has_image(va, next) && !has_absent(info, va, next)) {
+			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
+			continue;
+		}
+		next = va + PAGE_SIZE;
+		if (!has_absent(info, va, next))
+			map_or_die(va, ram_prot(va));
+	}
+}
+
+static void map_device(uintptr_t base, uintptr_t bytes)
+{
+	for (uintptr_t va = base; va < base + bytes; va += PAGE_SIZE)
+		map_or_die(va, MAP_WRITE | MAP_DEVICE);
+}
+
+void mmu_start(const struct boot_info *info)
+{
+	bool has_wxn = (CP15_READ(0, c0, c1, 1) >> 12 & 0xf) != 0; /* ID_PFR1: with the virtualization extensions */
+
+	walks_cached = (CP15_READ(0, c0, c1, 7) >> 20 & 0xf) == 1; /* ID_MMFR3 */
+	for (int i = 0; i < info->nram; i++) {
+		uint64_t lo = (info->ram[i].base + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+		uint64_t hi = (info->ram[i].base + info->ram[i].size) & ~(uint64_t)(PAGE_SIZE - 1);
+
+		if (hi > RAM_MAX)
+			hi = RAM_MAX;
+		if (lo < hi)
+			map_ram(info, (uintptr_t)lo, (uintptr_t)hi);
+	}
+#define MAP_ONE(base, bytes) map_device(base, bytes);
+	BOARD_DEVICES(MAP_ONE)
+	use_tables(&table, has_wxn ? SCTLR_WXN : 0);
+}

@@ -1,0 +1,130 @@
+/*
+ * Changing stacks. A saved context lies at tcb->sp (struct context in cpu.h):
+ *
+ *	sp + 0    d8-d15
+ *	sp + 64   fpscr
+ *	sp + 68   r4-r10
+ *	sp + 96   r11, lr      a frame record: a traceback of a context that waits starts at sp + 96
+ *	sp + 104  what the interrupted function had on its stack
+ *
+ * TPIDRURO (the control block, hence the limit) and SP change in two neighbouring instructions. Nothing masks
+ * interrupts between them, because nothing can look: neither touches memory, so neither faults, and an interrupt
+ * is handled on a stack of its own by unchecked code. A checked prologue that runs next finds both changed. A write
+ * of TPIDRURO is seen by later reads of it in program order, without a barrier (ARM ARM B3.15.5).
+ *
+ * Each switch does CLREX (ARM ARM A3.4.5): else an LDREX by the old context could let a STREX by the new succeed.
+ */
+#include "layout.h"
+
+	.syntax	unified
+	.arm
+	.fpu	neon-vfpv4
+
+#define FUNCTION(name) .section .text.name, "ax"; .globl name; .type name, %function; name
+#define END(name) .size name, . - name
+
+@ void arch_set_tcb(struct tcb *tcb);
+FUNCTION(arch_set_tcb):
+	mcr	p15, 0, r0, c13, c0, 3		@ TPIDRURO
+	bx	lr
+END(arch_set_tcb)
+
+.macro save_context tcb				@ on the current stack, as drawn above
+	vmrs	r3, fpscr
+	push	{r3-r11, lr}
+	vpush	{d8-d15}
+	str	sp, [\tcb, #TCB_SP]
+.endm
+
+@ void arch_switch(struct tcb *from, struct tcb *to);
+FUNCTION(arch_switch):
+	save_context r0
+	mov	r0, r1
+	b	arch_resume
+END(arch_switch)
+
+@ void arch_resume(struct tcb *to) __attribute__((noreturn));
+FUNCTION(arch_resume):
+	ldr	r1, [r0, #TCB_SP]
+	clrex
+	mcr	p15, 0, r0, c13, c0, 3		@ to is current, and
+	mov	sp, r1				@ so is its stack
+	vpop	{d8-d15}
+	pop	{r3-r11, lr}
+	vmsr	fpscr, r3
+	bx	lr
+END(arch_resume)
+
+@ void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
+FUNCTION(arch_mcall):
+	mrc	p15, 0, r2, c13, c0, 3		@ old
+	save_context r2
+	ldr	r3, [r0, #TCB_SP]
+	bic	r3, r3, #7			@ AAPCS: SP is a multiple of 8 at a call
+	clrex
+	mcr	p15, 0, r0, c13, c0, 3
+	mov	sp, r3
+	mov	r0, r2
+	mov	r11, #0				@ the frame chain ends here:
+	mov	lr, #0				@ fn never returns
+	bx	r1
+END(arch_mcall)
+
+@ void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
+@
+@	old sp - 4   lr    }  the frame record that fn's own
+@	old sp - 8   r11   }  record, on the other stack, leads to
+@	old sp - 12  r5       only for the alignment
+@	old sp - 16  r4    <- tcb->sp
+FUNCTION(arch_call_on):
+	push	{r4, r5, r11, lr}
+	add	r11, sp, #8
+	mrc	p15, 0, r4, c13, c0, 3		@ old: r4 and r11 are fn's to keep
+	str	sp, [r4, #TCB_SP]
+	ldr	r3, [r0, #TCB_SP]
+	bic	r3, r3, #7			@ AAPCS: SP is a multiple of 8 at a call
+	clrex
+	mcr	p15, 0, r0, c13, c0, 3
+	mov	sp, r3
+	mov	r0, r2
+	blx	r1
+	clrex
+	mcr	p15, 0, r4, c13, c0, 3
+	sub	sp, r11, #8			@ not from tcb->sp: nested calls have stored there since
+	pop	{r4, r5, r11, pc}
+END(arch_call_on)
+
+@ Where a context of arch_init_context() starts: fn in r4, its argument in r5, 0 in r11 and lr. fn must not return.
+FUNCTION(context_start):
+	mov	r0, r5
+	bx	r4
+END(context_start)
+
+@ void __morestack(void): a checked prologue came up short. Never returns.
+@
+@	sp + 12   the function's stack as it was entered
+@	sp + 4    its caller's r4, r5
+@	sp + 0    its caller's address (lr)
+@
+@ with r4 = bytes of frame wanted, r5 = bytes of arguments, r11 = the caller's frame, lr = inside the function.
+@ Calls runtime_morestack(frame, pc, sp, fp) with a frame record made for the function, so that the traceback from
+@ pc and fp goes on with its caller. What it takes of the stack is part of the slack under every limit.
+FUNCTION(__morestack):
+	ldr	r12, [sp]
+	add	r2, sp, #12
+	bic	sp, sp, #7			@ AAPCS: SP is a multiple of 8 at a call
+	push	{r11, r12}			@ the record
+	mov	r3, sp
+	mov	r11, sp
+	mov	r0, r4
+	mov	r1, lr
+	bl	runtime_morestack
+END(__morestack)
+
+@ int __aeabi_idiv0(int), long long __aeabi_ldiv0(long long): libgcc's divisions come here when the divisor is 0.
+FUNCTION(__aeabi_idiv0):
+	udf	#UDF_DIVIDE
+END(__aeabi_idiv0)
+FUNCTION(__aeabi_ldiv0):
+	udf	#UDF_DIVIDE
+END(__aeabi_ldiv0)

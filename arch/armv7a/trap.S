@@ -1,0 +1,82 @@
+/*
+ * Trap entry and return. All code runs in SYS mode, so that
+ *  - each exception mode has a stack pointer of its own beside it: no handler runs on the stack that faulted;
+ *  - a handler reaches the interrupted SP and LR by the "user registers" forms of STM and LDM;
+ *  - an SVC instruction overwrites nothing of the code that executes it.
+ * Traps come from SYS mode only. One from another mode is a fault inside a handler: what is on its stack is given up,
+ * and it is handled on a stack of its own, never to return; so a handler that overflows its stack ends, too.
+ * SP then is kept for the report in TPIDRURW, and R0 meanwhile in TPIDRPRW: registers nobody uses here, no memory.
+ *
+ * On the handler's stack:
+ *
+ *	sp + 264  d16-d31, d0-d7 lie below: the C code here is compiled without them, but not the C library
+ *	sp + 256  cpsr, fpscr of the interrupted code  }
+ *	sp + 252  r15, where it goes on                } struct arch_regs
+ *	sp + 192  r0-r14, of SYS mode                  }
+ *	sp + 64   d16-d31
+ *	sp + 0    d0-d7
+ */
+#include "layout.h"
+
+	.syntax	unified
+	.arm
+	.fpu	neon-vfpv4
+
+.macro trap_entry name, vector, offset
+\name:
+	mcr	p15, 0, r0, c13, c0, 4		@ TPIDRPRW
+	mrs	r0, spsr
+	and	r0, r0, #MODE_MASK
+	cmp	r0, #MODE_SYS
+	mcrne	p15, 0, sp, c13, c0, 2		@ TPIDRURW
+	ldrne	sp, =stack_nested_hi
+	mrc	p15, 0, r0, c13, c0, 4
+	sub	lr, lr, #\offset
+	sub	sp, sp, #REGS_SIZE
+	stmia	sp, {r0-r14}^
+	mov	r1, #\vector
+	b	trap_common
+.endm
+
+	.section .text.trap, "ax"
+	.balign	32				@ ARM ARM B4.1.156: VBAR is a multiple of 32
+	.globl	trap_vectors
+trap_vectors:
+	udf	#0				@ reset: not taken through VBAR
+	b	trap_undefined
+	b	trap_svc
+	b	trap_prefetch
+	b	trap_data
+	udf	#0				@ Hyp traps: not taken in these modes
+	b	trap_irq
+	b	trap_fiq
+
+@ LR less this is the instruction that trapped, in ARM state, or the one that an interrupt came before (ARM ARM B1.8.3).
+	trap_entry trap_undefined, VECTOR_UNDEFINED, 4
+	trap_entry trap_svc, VECTOR_SVC, 4
+	trap_entry trap_prefetch, VECTOR_PREFETCH, 4
+	trap_entry trap_data, VECTOR_DATA, 8
+	trap_entry trap_irq, VECTOR_IRQ, 4
+	trap_entry trap_fiq, VECTOR_FIQ, 4
+	.ltorg
+
+@ Calls void trap_handle(struct arch_regs *regs, unsigned vector).
+trap_common:
+	mrs	r2, spsr
+	vmrs	r3, fpscr
+	str	lr, [sp, #REGS_PC]
+	strd	r2, r3, [sp, #REGS_CPSR]
+	mov	r0, sp
+	vpush	{d16-d31}
+	vpush	{d0-d7}
+	bl	trap_handle
+	vpop	{d0-d7}
+	vpop	{d16-d31}
+	clrex					@ ARM ARM B1.8.4: the monitor's state is unknown after an exception
+	ldr	lr, [sp, #REGS_PC]
+	ldrd	r2, r3, [sp, #REGS_CPSR]
+	vmsr	fpscr, r3
+	msr	spsr_cxsf, r2
+	ldmia	sp, {r0-r14}^
+	add	sp, sp, #REGS_SIZE
+	movs	pc, lr

@@ -1,0 +1,60 @@
+/*
+ * i386: constants, and what is short enough to be inline. The CPU's own block lies under %gs; the two slots that
+ * a switch changes have fixed places in it. 4 GiB of addresses: RAM one to one, heap, stacks, devices.
+ */
+#ifndef SOCLE_MACHINE_H
+#define SOCLE_MACHINE_H
+
+#include "layout.h"
+
+#define ARCH_NAME "i386"
+#define PAGE_SIZE 4096
+#define PAGE_LEVELS 3 /* PAE: x86's mmu.c is shared with x86_64 */
+
+#define RAM_MAX 0x40000000u
+#define HEAP_LO 0x40000000u
+#define HEAP_HI 0x60000000u
+#define ARENA_LO 0x60000000u
+#define ARENA_HI 0xf0000000u
+
+struct cpu_local {
+	struct cpu_local *self; /* %gs:0, as the ABI's thread-local storage has it */
+	uint32_t unused[11];
+	uintptr_t stack_limit;  /* checked prologues compare SP with this */
+	struct tcb *tcb;        /* whose limit that is */
+	uintptr_t resume_pc;    /* where trap_return() goes on */
+};
+
+_Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
+_Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
+_Static_assert(offsetof(struct cpu_local, resume_pc) == CPU_RESUME_PC, "known to assembly");
+_Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
+_Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
+
+static inline struct tcb *arch_tcb(void)
+{
+	struct tcb *tcb;
+
+	__asm__ volatile("movl %%gs:%c1, %0" : "=r"(tcb) : "i"(CPU_TCB) : "memory");
+	return tcb;
+}
+
+/* Returns EFLAGS. */
+static inline uintptr_t arch_irq_disable(void)
+{
+	uintptr_t flags;
+
+	__asm__ volatile("pushfl\n\tpopl %0\n\tcli" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+/* Only the interrupt flag comes back: the rest of EFLAGS is the compiler's. */
+static inline void arch_irq_restore(uintptr_t flags)
+{
+	if (flags & 0x200)
+		__asm__ volatile("sti" : : : "memory");
+	else
+		__asm__ volatile("cli" : : : "memory");
+}
+
+#endif

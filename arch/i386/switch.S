@@ -1,0 +1,170 @@
+/*
+ * i386: changing stacks. A saved context is a frame on its own stack, and tcb->sp points to it. The limit (what
+ * checked prologues read), the tcb and ESP change in three instructions with nothing pushed in between.
+ */
+#include "layout.h"
+
+	.text
+
+/* EDX = tcb: makes it current, ESP and all. Uses ECX. */
+.macro enter_tcb
+	movl	TCB_LIMIT(%edx), %ecx
+	movl	%ecx, %gs:CPU_LIMIT
+	movl	%edx, %gs:CPU_TCB
+	movl	TCB_SP(%edx), %esp
+.endm
+
+/*
+ * The frame of a context that does not run:
+ *
+ *	sp + 28   arguments, of arch_switch() and arch_mcall()
+ *	sp + 24   return address
+ *	sp + 20   EBP                  CONTEXT_FP: with the return address a frame record
+ *	sp + 16   EBX
+ *	sp + 12   ESI
+ *	sp +  8   EDI
+ *	sp +  4   x87 control word
+ *	sp        MXCSR
+ */
+.macro save_context
+	pushl	%ebp
+	pushl	%ebx
+	pushl	%esi
+	pushl	%edi
+	subl	$8, %esp
+	stmxcsr	(%esp)
+	fnstcw	4(%esp)
+.endm
+
+/* void arch_set_tcb(struct tcb *tcb); */
+	.globl	arch_set_tcb
+arch_set_tcb:
+	movl	4(%esp), %edx
+	movl	TCB_LIMIT(%edx), %ecx
+	movl	%ecx, %gs:CPU_LIMIT
+	movl	%edx, %gs:CPU_TCB
+	ret
+
+/* void arch_switch(struct tcb *from, struct tcb *to); */
+	.globl	arch_switch
+arch_switch:
+	save_context
+	movl	28(%esp), %eax
+	movl	32(%esp), %edx
+	movl	%esp, TCB_SP(%eax)
+resume:
+	enter_tcb
+	fnclex				/* an exception that was masked here may not be in what is loaded next */
+	fldcw	4(%esp)
+	ldmxcsr	(%esp)
+	addl	$8, %esp
+	popl	%edi
+	popl	%esi
+	popl	%ebx
+	popl	%ebp
+	ret
+
+/* void arch_resume(struct tcb *to); */
+	.globl	arch_resume
+arch_resume:
+	movl	4(%esp), %edx
+	jmp	resume
+
+/*
+ * void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
+ *
+ * On the old stack the frame above; on the new one, 16-byte aligned at the call:
+ *
+ *	to->sp    and up: left as it is
+ *	...       alignment
+ *	ESP       old
+ */
+	.globl	arch_mcall
+arch_mcall:
+	save_context
+	movl	28(%esp), %edx
+	movl	32(%esp), %ebx
+	movl	%gs:CPU_TCB, %eax
+	movl	%esp, TCB_SP(%eax)
+	enter_tcb
+	xorl	%ebp, %ebp
+	subl	$4, %esp
+	andl	$-16, %esp
+	movl	%eax, (%esp)		/* the new stack may grow here: the tcb is its own by now */
+	call	*%ebx
+	ud2
+
+/*
+ * void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
+ *
+ *	old stack                          new stack
+ *	EBP + 16  arg                      to->sp    and up: left as it is
+ *	EBP + 12  fn                       ...       alignment
+ *	EBP +  8  to                       ESP       arg
+ *	EBP +  4  return address           ESP - 4   return address, and then fn's saved EBP leads to
+ *	EBP       caller's EBP             <-------- the frame on the left
+ *	EBP -  4  caller's EBX; old->sp
+ */
+	.globl	arch_call_on
+arch_call_on:
+	pushl	%ebp
+	movl	%esp, %ebp
+	pushl	%ebx
+	movl	8(%ebp), %edx
+	movl	%gs:CPU_TCB, %ebx
+	movl	%esp, TCB_SP(%ebx)
+	movl	16(%ebp), %eax
+	enter_tcb
+	subl	$4, %esp
+	andl	$-16, %esp
+	movl	%eax, (%esp)
+	call	*12(%ebp)
+	movl	TCB_LIMIT(%ebx), %ecx
+	movl	%ecx, %gs:CPU_LIMIT
+	movl	%ebx, %gs:CPU_TCB
+	leal	-4(%ebp), %esp		/* not old->sp: callbacks may have moved that */
+	popl	%ebx
+	popl	%ebp
+	ret
+
+/*
+ * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.
+ *
+ *	ESP + 12  return address of the checked function: its ESP at entry
+ *	ESP +  8  size of its arguments
+ *	ESP +  4  size of the frame it wants
+ *	ESP       return address, in its prologue
+ *
+ * void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp);
+ */
+	.globl	__morestack
+__morestack:
+	movl	(%esp), %eax
+	movl	4(%esp), %ecx
+	leal	12(%esp), %edx
+morestack:
+	andl	$-16, %esp
+	pushl	%ebp
+	pushl	%edx
+	pushl	%eax
+	pushl	%ecx
+	call	runtime_morestack
+	ud2
+
+/*
+ * void *__morestack_allocate_stack_space(size_t size);
+ *
+ * The same for alloca() and arrays of variable length. Here the function has its frame already: SP and FP are
+ * given as they were at its entry, as above, and the frame from there on.
+ */
+	.globl	__morestack_allocate_stack_space
+__morestack_allocate_stack_space:
+	movl	(%esp), %eax
+	leal	4(%ebp), %edx
+	movl	4(%esp), %ecx
+	addl	%edx, %ecx
+	subl	%esp, %ecx
+	movl	(%ebp), %ebp
+	jmp	morestack
+
+	.section .note.GNU-stack, "", @progbits

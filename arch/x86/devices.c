@@ -1,0 +1,265 @@
+/*
+ * The PC's devices. Console: a 16550 at COM1, polled. Clock: the time stamp counter, from the moment start.S read it.
+ * Timer: the local APIC's, one shot at a time. Their frequencies come from CPUID where it knows them; else both are
+ * measured against the 8254, whose frequency everybody knows, when the time is first asked for: not at boot, which
+ * would be 10 ms later for it. The smallest of three measurements counts, because whatever disturbs one (SMM, the
+ * host) only lengthens it.
+ *
+ * Scaling is one multiplication by a 32.32 fixed-point ratio: nothing to divide, nothing to overflow for 292 years,
+ * and 1 part in 10^9 off at most. Rejected: the APIC's TSC deadline mode (not in QEMU), HPET (not in every PC), the
+ * 8254 as timer (a microsecond or more for each port access).
+ */
+#include "arch/x86/x86.h"
+#include "board.h"
+
+/* ---- UART ---- */
+
+enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
+enum { LCR_8N1 = 3, LCR_DIVISOR = 0x80, LSR_READY = 0x20, LSR_IDLE = 0x40 };
+
+void uart_init(void)
+{
+	outb(BOARD_COM1 + UART_IER, 0);
+	outb(BOARD_COM1 + UART_LCR, LCR_DIVISOR);
+	outb(BOARD_COM1 + UART_DATA, 1); /* 115200 baud */
+	outb(BOARD_COM1 + UART_IER, 0);
+	outb(BOARD_COM1 + UART_LCR, LCR_8N1);
+	outb(BOARD_COM1 + UART_FCR, 0xc7); /* FIFOs on and empty */
+	outb(BOARD_COM1 + UART_MCR, 3);    /* we are here: DTR, RTS */
+}
+
+/* Where there is no UART, reads give ones, which says ready. */
+void uart_putc(char c)
+{
+	while (!(inb(BOARD_COM1 + UART_LSR) & LSR_READY))
+		__builtin_ia32_pause();
+	outb(BOARD_COM1 + UART_DATA, c);
+}
+
+void uart_flush(void)
+{
+	while (!(inb(BOARD_COM1 + UART_LSR) & LSR_IDLE))
+		__builtin_ia32_pause();
+}
+
+/* QEMU ends here, with (status << 1) | 1. A real machine has nothing at that port and stays. */
+void machine_exit(int status)
+{
+	interrupts_off();
+	uart_flush();
+	outl(BOARD_DEBUG_EXIT, status);
+	for (;;)
+		__asm__ volatile("cli\n\thlt");
+}
+
+/* ---- Interrupt controllers ---- */
+
+enum {
+	APIC_PRIORITY = 0x80,
+	APIC_EOI = 0xb0,
+	APIC_SPURIOUS = 0xf0,
+	APIC_LVT_TIMER = 0x320,
+	APIC_LVT_LINT0 = 0x350,
+	APIC_LVT_LINT1 = 0x360,
+	APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_CURRENT = 0x390,
+	APIC_TIMER_DIVIDE = 0x3e0,
+};
+enum { LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb };
+enum { APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800 };
+
+static void apic_write(unsigned reg, uint32_t value)
+{
+	*(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value;
+}
+
+static uint32_t apic_read(unsigned reg)
+{
+	return *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg);
+}
+
+/* On, where we expect it, in the mode with registers in memory. Firmware may have left it otherwise. */
+static void apic_place(void)
+{
+	uint64_t base = read_msr(MSR_APIC_BASE);
+
+	if (base & APIC_BASE_X2) /* SDM 3, 10.12.5: back to the old mode by way of off */
+		write_msr(MSR_APIC_BASE, base & ~(uint64_t)(APIC_BASE_X2 | APIC_BASE_ENABLE));
+	write_msr(MSR_APIC_BASE, APIC_BASE | APIC_BASE_ENABLE | (base & APIC_BASE_BOOT_CPU));
+}
+
+/* Everything masked but NMI and the timer: the latter waits for its first count. */
+static void apic_start(void)
+{
+	apic_place();
+	apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+	apic_write(APIC_PRIORITY, 0);
+	apic_write(APIC_LVT_LINT0, LVT_MASKED); /* the 8259s come in here */
+	apic_write(APIC_LVT_LINT1, LVT_NMI);
+	apic_write(APIC_LVT_ERROR, LVT_MASKED);
+	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
+}
+
+/* Away from the exceptions' vectors, then masked. */
+static void pic_stop(void)
+{
+	static const uint8_t setup[][2] = { { 0x11, 0x11 }, { VECTOR_PIC, VECTOR_PIC + 8 }, { 4, 2 }, { 1, 1 },
+					    { 0xff, 0xff } };
+
+	for (unsigned i = 0; i < sizeof setup / sizeof setup[0]; i++) {
+		outb(BOARD_PIC1 + (i > 0), setup[i][0]);
+		outb(BOARD_PIC2 + (i > 0), setup[i][1]);
+	}
+}
+
+void irq_start(void)
+{
+	pic_stop();
+	apic_start();
+}
+
+/* ---- Clock ---- */
+
+enum { NS = 1000000000, PIT_COUNT = BOARD_PIT_HZ / 300 }; /* three of 3.3 ms */
+
+uint64_t boot_tsc;
+static uint64_t ns_per_tsc, ticks_per_ns; /* 32.32 fixed point; 0: not known yet */
+
+/* a * ratio / 2^32, where the result fits. The same on i386, in three multiplications of 32 bits and one of 64. */
+static uint64_t scale(uint64_t a, uint64_t ratio)
+{
+	uint32_t high = a >> 32, low = a, ratio_high = ratio >> 32, ratio_low = ratio;
+
+	return high * ratio + (uint64_t)low * ratio_high + ((uint64_t)low * ratio_low >> 32);
+}
+
+struct counts {
+	uint64_t tsc;
+	uint32_t timer;
+};
+
+static struct counts read_counts(void)
+{
+	return (struct counts){ read_tsc(), apic_read(APIC_TIMER_CURRENT) };
+}
+
+/* How far both count in PIT_COUNT + 1 periods of the 8254: its channel 2, mode 0, is up by then (its data sheet). */
+static struct counts measure(void)
+{
+	struct counts start, end;
+	unsigned tries = 1u << 24; /* a read takes some 500 ns at least, if anything is there */
+
+	outb(BOARD_PORT_B, (inb(BOARD_PORT_B) & ~3) | 1); /* speaker off, channel 2 counts */
+	outb(BOARD_PIT + 3, 0xb0);
+	outb(BOARD_PIT + 2, PIT_COUNT & 0xff);
+	outb(BOARD_PIT + 2, PIT_COUNT >> 8);
+	start = read_counts();
+	while (!(inb(BOARD_PORT_B) & 0x20))
+		ASSERT(--tries, "no 8254 to measure the clock with");
+	end = read_counts();
+	return (struct counts){ end.tsc - start.tsc, start.timer - end.timer };
+}
+
+static struct counts measure_frequencies(void)
+{
+	struct counts best = { ~0ull, 0 };
+
+	apic_write(APIC_LVT_TIMER, LVT_MASKED);
+	for (int i = 0; i < 3; i++) {
+		apic_write(APIC_TIMER_INITIAL, ~0u);
+		struct counts now = measure();
+
+		if (now.tsc < best.tsc)
+			best = now;
+	}
+	apic_start();
+	best.tsc = best.tsc * BOARD_PIT_HZ / (PIT_COUNT + 1);
+	best.timer = (uint64_t)best.timer * BOARD_PIT_HZ / (PIT_COUNT + 1);
+	return best;
+}
+
+/* SDM 3, 18.7.3: leaf 0x15 has the crystal's frequency (or 0) and what the TSC makes of it; the timer runs on the
+ * crystal too (10.5.4). */
+static struct counts find_frequencies(void)
+{
+	struct cpuid leaf = { 0 };
+
+	if (cpuid(0, 0).a >= 0x15)
+		leaf = cpuid(0x15, 0);
+	if (leaf.a && leaf.b && leaf.c)
+		return (struct counts){ (uint64_t)leaf.c * leaf.b / leaf.a, leaf.c };
+	return measure_frequencies();
+}
+
+static void calibrate(void)
+{
+	uintptr_t flags = arch_irq_disable();
+	struct counts hz;
+
+	apic_start(); /* the time may be asked for before arch_start() */
+	hz = find_frequencies();
+	ASSERT(hz.tsc && hz.timer, "the clock stands still");
+	ticks_per_ns = ((uint64_t)hz.timer << 32) / NS;
+	ns_per_tsc = ((uint64_t)NS << 32) / hz.tsc;
+	arch_irq_restore(flags);
+}
+
+int64_t clock_now(void)
+{
+	if (ns_per_tsc == 0)
+		calibrate();
+	return scale(read_tsc() - boot_tsc, ns_per_tsc);
+}
+
+/* ---- Timer ---- */
+
+static int64_t timer_deadline = INT64_MAX;
+
+/* Interrupts masked. The counter has 32 bits, so it goes a second at most; the handler sees that it is early. */
+static void timer_arm(void)
+{
+	int64_t left = timer_deadline - clock_now();
+
+	if (left < 0)
+		left = 0;
+	if (left > NS)
+		left = NS;
+	apic_write(APIC_TIMER_INITIAL, scale(left, ticks_per_ns) + 1); /* 0 would stop it */
+}
+
+void timer_set(int64_t deadline)
+{
+	uintptr_t flags = arch_irq_disable();
+
+	timer_deadline = deadline;
+	if (deadline == INT64_MAX)
+		apic_write(APIC_TIMER_INITIAL, 0);
+	else
+		timer_arm();
+	arch_irq_restore(flags);
+}
+
+/* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */
+static void timer_interrupt(void)
+{
+	if (timer_deadline == INT64_MAX)
+		return;
+	if (clock_now() < timer_deadline) {
+		timer_arm();
+		return;
+	}
+	timer_deadline = INT64_MAX;
+	kernel_tick();
+}
+
+/* A spurious interrupt is not to be acknowledged (SDM 3, 10.9); the 8259s' cannot come, being cut off. */
+void irq_dispatch(unsigned vector)
+{
+	if (vector != VECTOR_TIMER)
+		return;
+	apic_write(APIC_EOI, 0);
+	timer_interrupt();
+}

@@ -1,0 +1,33 @@
+/*
+ * x86_64: numbers for C, assembly and linker.ld alike, so the preprocessor's language only.
+ */
+#ifndef SOCLE_LAYOUT_H
+#define SOCLE_LAYOUT_H
+
+#define ELF_FORMAT "elf64-x86-64"
+#define ENTRY_SYMBOL boot_entry
+#define IMAGE_BASE 0x100000
+#define BOOT_GUARD 0x80000 /* under the boot stack, which comes first; of low memory nothing is mapped at all */
+
+/* boot: g0. fault: exceptions. irq: the timer. nmi: NMI and machine check. double: when no other could be entered. */
+#define FIXED_STACKS(X) \
+	X(boot, 0x40000) \
+	X(fault, 0x4000) \
+	X(irq, 0x4000) \
+	X(nmi, 0x2000) \
+	X(double, 0x2000)
+
+/* The GDT, start.S's and cpu.c's. */
+#define SELECTOR_CODE 0x08
+#define SELECTOR_DATA 0x10
+#define SELECTOR_TSS 0x18
+
+/* Offsets known to assembly; machine.h and trap.c assert them. */
+#define TCB_LIMIT 8
+#define TCB_SP 16
+#define CPU_LIMIT 0x70 /* under %fs, where clang's -fsplit-stack for x86_64-linux-gnu looks */
+#define CPU_TCB 0x78
+#define CONTEXT_SIZE 64 /* a saved context, drawn in switch.S */
+#define CONTEXT_FP 48   /* in it: RBP and the return address, as a frame record that a traceback can start from */
+
+#endif

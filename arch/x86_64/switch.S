@@ -1,0 +1,155 @@
+/*
+ * x86_64: changing stacks. A saved context is a frame on its own stack, and tcb->sp points to it. The limit (what
+ * checked prologues read), the tcb and RSP change in adjacent instructions with nothing pushed in between.
+ * Interrupts need not be masked for it: handlers have stacks of their own.
+ */
+#include "layout.h"
+
+	.text
+
+/* RDI = tcb: makes it current, RSP and all. Uses RCX. */
+.macro enter_tcb
+	movq	TCB_LIMIT(%rdi), %rcx
+	movq	%rcx, %fs:CPU_LIMIT
+	movq	%rdi, %fs:CPU_TCB
+	movq	TCB_SP(%rdi), %rsp
+.endm
+
+/*
+ * The frame of a context that does not run:
+ *
+ *	sp + 56   return address
+ *	sp + 48   RBP                  CONTEXT_FP: with the return address a frame record
+ *	sp + 40   RBX
+ *	sp + 32   R12
+ *	sp + 24   R13
+ *	sp + 16   R14
+ *	sp +  8   R15
+ *	sp +  4   x87 control word
+ *	sp        MXCSR
+ */
+.macro save_context
+	.irp	reg, rbp, rbx, r12, r13, r14, r15
+	pushq	%\reg
+	.endr
+	subq	$8, %rsp
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+.endm
+
+/* void arch_set_tcb(struct tcb *tcb); */
+	.globl	arch_set_tcb
+arch_set_tcb:
+	movq	TCB_LIMIT(%rdi), %rcx
+	movq	%rcx, %fs:CPU_LIMIT
+	movq	%rdi, %fs:CPU_TCB
+	ret
+
+/* void arch_switch(struct tcb *from, struct tcb *to); */
+	.globl	arch_switch
+arch_switch:
+	save_context
+	movq	%rsp, TCB_SP(%rdi)
+	movq	%rsi, %rdi
+	/* and on */
+
+/* void arch_resume(struct tcb *to); */
+	.globl	arch_resume
+arch_resume:
+	enter_tcb
+	fnclex				/* what was masked here may not be so by the control word loaded next */
+	fldcw	4(%rsp)
+	ldmxcsr	(%rsp)
+	addq	$8, %rsp
+	.irp	reg, r15, r14, r13, r12, rbx, rbp
+	popq	%\reg
+	.endr
+	ret
+
+/*
+ * void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
+ *
+ * On the old stack the frame above; on the new one nothing but fn's return address, 16-byte aligned before it.
+ */
+	.globl	arch_mcall
+arch_mcall:
+	save_context
+	movq	%fs:CPU_TCB, %rax
+	movq	%rsp, TCB_SP(%rax)
+	enter_tcb
+	andq	$-16, %rsp
+	xorl	%ebp, %ebp		/* the chain of frames ends here */
+	movq	%rax, %rdi
+	callq	*%rsi
+	ud2
+
+/*
+ * void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
+ *
+ *	old stack                          new stack
+ *	RBP +  8  return address           to->sp    and up: left as it is
+ *	RBP       caller's RBP  <-------   ...       alignment
+ *	RBP -  8  old; old->sp          |  RSP -  8  return address
+ *	                                `- RSP - 16  fn's saved RBP
+ */
+	.globl	arch_call_on
+arch_call_on:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	movq	%fs:CPU_TCB, %rax
+	pushq	%rax
+	movq	%rsp, TCB_SP(%rax)
+	enter_tcb
+	andq	$-16, %rsp
+	movq	%rdx, %rdi
+	callq	*%rsi
+	movq	-8(%rbp), %rax
+	movq	TCB_LIMIT(%rax), %rcx
+	movq	%rcx, %fs:CPU_LIMIT
+	movq	%rax, %fs:CPU_TCB
+	leave				/* not old->sp: callbacks may have moved that */
+	ret
+
+/* Where a new context begins (cpu.c, arch_init_context): RBX = fn, R12 = arg, RBP = 0, RSP 16-byte aligned. */
+	.globl	context_start
+context_start:
+	movq	%r12, %rdi
+	callq	*%rbx
+	ud2
+
+/*
+ * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.
+ * R10 = size of the frame it wants, R11 = size of its arguments on the stack.
+ *
+ *	RSP +  8  return address of the checked function: its RSP at entry
+ *	RSP       return address, in its prologue
+ *
+ * void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp);
+ */
+	.globl	__morestack
+__morestack:
+	movq	%r10, %rdi
+	movq	(%rsp), %rsi
+	leaq	8(%rsp), %rdx
+morestack:
+	movq	%rbp, %rcx
+	andq	$-16, %rsp
+	callq	runtime_morestack
+	ud2
+
+/*
+ * void *__morestack_allocate_stack_space(size_t size);
+ *
+ * The same for alloca() and arrays of variable length. Here the function has its frame already: SP and FP are
+ * given as they were at its entry, as above, and the frame from there on.
+ */
+	.globl	__morestack_allocate_stack_space
+__morestack_allocate_stack_space:
+	movq	(%rsp), %rsi
+	leaq	8(%rbp), %rdx
+	addq	%rdx, %rdi
+	subq	%rsp, %rdi
+	movq	(%rbp), %rbp
+	jmp	morestack
+
+	.section .note.GNU-stack, "", @progbits

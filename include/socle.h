@@ -1,0 +1,151 @@
+/*
+ * Socle: goroutines, channels and foreign calls on the bare machine.
+ *
+ * Every call may be made from goroutine code (main included) unless it says otherwise. Foreign code (what runs
+ * inside socle_foreign_call) stands on the system stack, g0, and may make only the calls marked "foreign". Sizes
+ * are bytes, times are nanoseconds since boot. Functions that can fail return -1 (or NULL) and set errno, which
+ * every goroutine has for itself.
+ */
+#ifndef SOCLE_H
+#define SOCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Compiled without the stack check in its prologue. Variadic functions need it (clang cannot check them), and code
+ * that must run where the check would be wrong. */
+#define SOCLE_UNCHECKED __attribute__((no_split_stack))
+
+typedef void (*socle_fn)(void *arg);
+
+/* ---- Goroutines (Go's) ---- */
+
+struct socle_go_attr {
+	const char *name;  /* shown in reports; not copied: must live as long as the goroutine. NULL: none */
+	size_t stack_size; /* what the stack may grow to, rounded up to a power of two. 0: 256 KiB, 64 KiB on 32 bits.
+			    * 8 KiB to 1 GiB (256 MiB on 32 bits), otherwise EINVAL. Backed page by page as it is touched */
+};
+
+/* Starts a goroutine that runs fn(arg). 0, or -1: ENOMEM (no frames), EAGAIN (no addresses left for a stack), EINVAL,
+ * EPERM (called from foreign code). */
+int socle_go(socle_fn fn, void *arg);
+int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg);
+
+/* Lets the other runnable goroutines run first. */
+void socle_yield(void);
+
+/* Ends the calling goroutine. From main: the others go on, and the image ends when they are done or deadlocked.
+ * Inside a callback it is a fatal error: the foreign frames under it could never return. */
+void socle_exit(void) __attribute__((noreturn));
+
+/* The calling goroutine's number, from 1 (main). Foreign: the number of the goroutine that made the call. */
+unsigned long socle_id(void);
+
+/* ---- Channels (Go's, CSP's) ---- */
+
+typedef struct socle_chan socle_chan;
+
+/* A channel of elements of elem_size bytes, of which it holds `capacity` before a sender waits. 0: unbuffered.
+ * NULL: ENOMEM, EINVAL (size * capacity overflows). */
+socle_chan *socle_chan_make(size_t elem_size, size_t capacity);
+
+/* Waits until the element is handed over or in the buffer. 0, or -1: EPIPE (closed, before or while waiting),
+ * EINVAL (c is NULL), EPERM (foreign code). */
+int socle_chan_send(socle_chan *c, const void *elem);
+
+/* Waits for an element. 0, or -1: EPIPE (closed and drained; *elem is zeroed), EINVAL, EPERM. elem may be NULL. */
+int socle_chan_recv(socle_chan *c, void *elem);
+
+/* No more sends. Wakes all that wait; what is in the buffer can still be received. 0, or -1: EPIPE (closed before). */
+int socle_chan_close(socle_chan *c);
+
+/* Frees a channel that nobody waits on: otherwise a fatal error. NULL is allowed. */
+void socle_chan_free(socle_chan *c);
+
+/* ---- Time ---- */
+
+/* Foreign too. The first call may take 10 ms: it calibrates the clock where the hardware does not tell its rate. */
+int64_t socle_now(void);
+
+/* Sleeps for at least that long; 0 or less yields. 0, or -1: EPERM (foreign code). */
+int socle_sleep(int64_t ns);
+
+/* ---- Foreign calls (Go's cgocall and cgocallback) ---- */
+
+/* What ended a foreign call. */
+struct socle_fault {
+	const char *what;     /* "page fault", "stack overflow", "division by zero" ... */
+	uintptr_t address;    /* that was touched; 0 where none was */
+	uintptr_t pc;
+	const char *function; /* that pc lies in, "?" where in none */
+	size_t offset;        /* of pc in it */
+	uintptr_t stack_lo, stack_hi; /* of the stack that the call ran on */
+};
+
+struct socle_foreign_attr {
+	size_t stack_size; /* 0: the thread's g0 as it is. Otherwise a stack of its own for this call, 64 KiB to 1 GiB
+			    * (256 MiB on 32 bits), backed as it is touched; callbacks and calls inside it use it too */
+	struct socle_fault *fault; /* filled when the call returns -1 with EFAULT or EOVERFLOW; may be NULL */
+};
+
+/* Runs fn(arg) on the system stack. fn may be any C code: it carries no stack check and may use frames of any size
+ * that fits. A fault in it ends the call, not the image. 0, or -1:
+ *   EOVERFLOW  it ran out of its stack, into the guard
+ *   EFAULT     a wild pointer, a division by zero, an undefined instruction ...
+ *   ENOMEM, EAGAIN, EINVAL  no stack of that size (socle_foreign_call_attr)
+ * What the routine had locked or half changed stays so; a fault while it holds a lock of the C library ends the image.
+ * Foreign: allowed, it calls fn directly. */
+int socle_foreign_call(socle_fn fn, void *arg);
+int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
+
+/* From foreign code, on the stack it was called on: runs fn(arg) as goroutine code, on the stack of the goroutine that
+ * made the foreign call. fn may block, and make foreign calls in turn. 0, or -1: EPERM (not inside a foreign call),
+ * EFAULT (SP is not on the stack that the call was given), EOVERFLOW (less than 4 KiB of that stack are left).
+ * Foreign only. */
+int socle_callback(socle_fn fn, void *arg);
+
+/* The foreign runtime's own start (Go's initcgo). Where an image defines it, boot calls it, on g0, before page tables
+ * and before anything else of the runtime, and it must set g0's stackguard; boot then makes no setting of its own.
+ * It may not call back. */
+struct g;
+void socle_foreign_init(struct g *g0) __attribute__((weak));
+void socle_g_bounds(const struct g *g, uintptr_t *lo, uintptr_t *hi); /* the extent of g's stack */
+void socle_g_set_stackguard(struct g *g, uintptr_t stackguard);       /* checked code needs SP above it */
+
+/* ---- Seeing ---- */
+
+enum socle_stack_kind {
+	SOCLE_STACK_BOOT,      /* m0's g0, from linker.ld */
+	SOCLE_STACK_HANDLER,   /* fault, interrupt and such, from linker.ld */
+	SOCLE_STACK_GOROUTINE,
+	SOCLE_STACK_G0,        /* of a further m */
+	SOCLE_STACK_FOREIGN,   /* of one call: socle_foreign_attr.stack_size */
+};
+
+struct socle_stack_info {
+	const char *owner;             /* a name: "boot", "main", "m1" ...; valid until the stack is freed */
+	enum socle_stack_kind kind;
+	unsigned long id;              /* of the goroutine or m; 0 otherwise */
+	uintptr_t guard_lo, lo, hi;    /* [guard_lo, lo) is absent from the page tables, [lo, hi) is the stack */
+	uintptr_t high_water;          /* the lowest address that was ever used, to the page; lo where not known */
+	size_t backed;                 /* bytes that have memory behind them */
+};
+
+/* The stack (its guard included) that addr lies in; NULL: the current one. 0, or -1: ENOENT. Foreign too. */
+int socle_stack_query(const void *addr, struct socle_stack_info *out);
+
+/* Draws every stack on the console. Foreign too. */
+void socle_stack_map(void);
+
+/* Prints how the caller got here, function by function, through every stack between. Foreign too. */
+void socle_traceback(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

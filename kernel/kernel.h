@@ -1,0 +1,111 @@
+/*
+ * kernel/: what an operating system would do for Go: frames, address space, threads, traps, clock, console.
+ * It knows nothing of goroutines. It calls up through the runtime_ hooks at the end of this file only.
+ * Compiled unchecked, without floating point: all of it may run in a trap handler unless it says otherwise.
+ */
+#ifndef SOCLE_KERNEL_H
+#define SOCLE_KERNEL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/arch.h"
+
+#define SOCLE_VERSION "0.1"
+#define NO_FRAME (~(uint64_t)0)
+
+/* ---- Entered from the port ---- */
+
+/* On the boot stack, interrupts masked, .bss zeroed, trap vectors in place. Never returns. */
+void kernel_start(struct boot_info *info) __attribute__((noreturn));
+/* On a handler stack, interrupts masked. Returns when the interrupted code is to go on (or was redirected). */
+void kernel_trap(struct trap *t);
+/* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. */
+void kernel_tick(void);
+/* A trap while a trap was being handled on the same CPU: says so in a line or two, ends the image. Needs no
+ * stack to speak of. Ports call it instead of kernel_trap() when they are already inside one. */
+void kernel_nested_trap(struct trap *t) __attribute__((noreturn));
+
+/* ---- Devices: one driver each per port, in arch/PORT/devices.c ---- */
+
+void uart_init(void);             /* before anything is printed; needs no page tables of ours */
+void uart_putc(char c);           /* polled; returns when the byte is accepted */
+void uart_flush(void);            /* returns when the last byte has left */
+int64_t clock_now(void);          /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
+void timer_set(int64_t deadline); /* kernel_tick() at or just after this time of clock_now(); INT64_MAX: never.
+                                   * A deadline in the past fires at once. Replaces the one before. */
+void machine_exit(int status) __attribute__((noreturn)); /* leaves QEMU with this status, or halts for good */
+
+/* ---- console.c ---- */
+
+/* %s %c %d %u %x %lu %lx %zu %p %llu, width, '-', '0'. No locks, no memory, 300 bytes of stack. */
+void console_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void console_vprintf(const char *format, va_list args);
+void console_write(const char *bytes, size_t n);
+
+/* ---- panic ---- */
+
+/* Something in Socle itself is wrong: prints a report of here and ends the image with status 2. Never returns. */
+void fatal(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void kernel_exit(int status) __attribute__((noreturn)); /* prints the status line, then machine_exit() */
+/* The same from somewhere else: the report begins at pc, sp, fp. */
+void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
+	__attribute__((noreturn, format(printf, 4, 5)));
+#define ASSERT(condition, message) ((condition) ? (void)0 : fatal("%s:%d: %s", __FILE__, __LINE__, message))
+
+/* ---- frames.c: physical memory in pages ---- */
+
+void frames_init(const struct boot_info *info);
+uint64_t frame_alloc(void);       /* a page's physical address, contents undefined, or NO_FRAME */
+uint64_t frame_alloc_zero(void);  /* the same, zeroed */
+void frame_free(uint64_t frame);
+size_t frames_free(void);         /* how many are left */
+size_t frames_total(void);
+static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)frame; } /* RAM is mapped one to one */
+
+/* ---- vm.c: pages of virtual memory, zeroed, writable ---- */
+
+int vm_back(uintptr_t lo, uintptr_t hi);     /* backs absent pages; all, or none and -1: out of frames */
+void vm_release(uintptr_t lo, uintptr_t hi); /* gives back whatever is backed there */
+bool vm_present(uintptr_t va);
+int vm_back_in_handler(uintptr_t va);        /* one page, on a handler's stack with interrupts masked */
+
+/* ---- thread.c: threads, cooperative, one run queue a CPU ---- */
+
+struct thread {
+	struct tcb *tcb;     /* its system stack */
+	struct thread *next; /* in the run queue */
+	bool parked, wakeup; /* interrupts masked */
+};
+
+struct thread *thread_current(void);
+void thread_adopt(struct thread *t, struct tcb *tcb); /* makes what runs now a thread: boot only */
+/* Makes a thread that is ready to run fn(arg), which must not return, on the stack below stack_hi. */
+void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
+void thread_park(void);                   /* until thread_ready(), which may have come before. On the system stack */
+void thread_ready(struct thread *t);      /* at most once for each park */
+
+/* ---- symbols.c: the table that tools/symbols puts in the image ---- */
+
+/* The function that holds pc, and how far into it; "?" when none does. */
+const char *symbol_name(uintptr_t pc, size_t *offset);
+
+/* ---- fixed stacks: laid out by linker.ld ---- */
+
+struct fixed_stack {
+	const char *name;
+	uintptr_t guard, lo, hi; /* guard page at [guard, lo), stack at [lo, hi) */
+};
+extern const struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is the boot stack */
+
+/* ---- Hooks: the runtime's, and all that kernel/ knows of it ---- */
+
+void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; makes it current. Before page tables */
+void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
+bool runtime_fault(struct trap *t);               /* true: seen to, resume. On a handler stack */
+void runtime_tick(void);                          /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp); /* stacks and traceback; t may be NULL */
+
+#endif

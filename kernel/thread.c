@@ -1,0 +1,90 @@
+/*
+ * Threads: what the kernel schedules. A thread is a system stack (its control block, the g0 of an m) and a place
+ * in the CPU's run queue; it runs until it parks or yields. A wake-up that comes before the park is not lost: it
+ * makes the park return at once.
+ *
+ * A thread switches only while its own system stack is current. The control block's sp is then in use already
+ * (it is where goroutine code comes back to), so it is kept aside for the time that the thread is away.
+ */
+#include "kernel/kernel.h"
+
+static struct {
+	struct thread *current;
+	struct thread *head, *tail; /* ready to run, in order */
+} cpu;
+
+struct thread *thread_current(void) { return cpu.current; }
+
+static void enqueue(struct thread *t)
+{
+	t->next = NULL;
+	if (cpu.head == NULL)
+		cpu.head = t;
+	else
+		cpu.tail->next = t;
+	cpu.tail = t;
+}
+
+static struct thread *dequeue(void)
+{
+	struct thread *t = cpu.head;
+
+	if (t != NULL)
+		cpu.head = t->next;
+	return t;
+}
+
+static void switch_to(struct thread *next)
+{
+	struct thread *self = cpu.current;
+	void *outer_sp = self->tcb->sp;
+
+	if (next == self)
+		return;
+	cpu.current = next;
+	arch_switch(self->tcb, next->tcb);
+	self->tcb->sp = outer_sp;
+}
+
+void thread_adopt(struct thread *t, struct tcb *tcb)
+{
+	*t = (struct thread){.tcb = tcb};
+	cpu.current = t;
+}
+
+void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
+{
+	uintptr_t irq;
+
+	*t = (struct thread){.tcb = tcb};
+	arch_init_context(tcb, stack_hi, fn, arg);
+	irq = arch_irq_disable();
+	enqueue(t);
+	arch_irq_restore(irq);
+}
+
+void thread_park(void)
+{
+	struct thread *self = cpu.current, *next;
+	uintptr_t irq = arch_irq_disable();
+
+	ASSERT(arch_tcb() == self->tcb, "thread_park: not on the thread's system stack");
+	self->parked = true;
+	while (!self->wakeup && (next = dequeue()) == NULL)
+		arch_idle();
+	if (!self->wakeup)
+		switch_to(next);
+	self->parked = self->wakeup = false;
+	arch_irq_restore(irq);
+}
+
+void thread_ready(struct thread *t)
+{
+	uintptr_t irq = arch_irq_disable();
+
+	ASSERT(!t->wakeup, "thread_ready: the thread was woken already");
+	t->wakeup = true;
+	if (t->parked && t != cpu.current)
+		enqueue(t);
+	arch_irq_restore(irq);
+}

@@ -1,0 +1,22 @@
+# How each part of the tree is compiled; mk/ARCH.mk adds what the target asks for.
+#
+# kernel_cflags   boot/, arch/, kernel/: run in trap handlers, so no FPU or SIMD registers, and no prologue checks
+# checked_cflags  runtime/ and applications: every prologue compares SP with the current stack's guard
+# foreign_cflags  an application's foreign/: as a vendor would compile it, unchecked, red zone and all
+
+# The ABI: shared with newlib, which tools/newlib builds with these. The triple says linux because clang has
+# -fsplit-stack for nothing else; what the preprocessor says of it is taken back.
+abi_cflags = $(target_cflags) -O2 -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer -fno-common \
+	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -D__DYNAMIC_REENT__ \
+	-U__linux__ -U__linux -Ulinux -U__unix__ -U__unix -Uunix -U__gnu_linux__
+
+common_cflags = $(abi_cflags) -std=gnu11 -g -Wall -Wextra -nostdlibinc -isystem $(NEWLIB)/include \
+	-I$(SOCLE)/include -I$(SOCLE) -I$(SOCLE)/arch/$(ARCH) -I$(SOCLE)/boards/$(BOARD) -DSOCLE_BOARD='"$(BOARD)"'
+
+kernel_cflags = -ffreestanding $(no_fpu_cflags)
+checked_cflags = -fsplit-stack
+foreign_cflags =
+tree_cflags = -Werror
+
+ldflags = -static -nostdlib --gc-sections -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments \
+	--fatal-warnings --build-id=none $(target_ldflags)

@@ -1,0 +1,183 @@
+/*
+ * Foreign calls and callbacks, as in Go's cgocall.
+ *
+ * To call foreign code, socle_foreign_call(fn, arg) saves the goroutine's SP in its control block and calls fn on the
+ * m's g0, at g0's saved SP. Foreign code carries no stack check and may use as much of g0 as there is.
+ *
+ * To call back, foreign code calls socle_callback(fn, arg). It
+ *   1. checks SP against the exact bounds of the stack that the call was given: code that has switched to some other
+ *      stack is refused;
+ *   2. locks the goroutine to this m, whose g0 holds its foreign frames now;
+ *   3. saves g0's outer saved SP aside and sets it to the current SP, so that the scheduler, and foreign calls made
+ *      by the callback, run below the foreign frames;
+ *   4. calls fn on the goroutine's stack, below the frames of the foreign call. fn is ordinary goroutine code: it may
+ *      block, and the scheduler then runs other goroutines from g0 as it stands, or from other m's;
+ *   5. puts everything back in reverse. Both saved SPs are restored exactly: if the goroutine's kept what a nested
+ *      call left in it, every further callback would start lower; if g0's did, the frames of the caller would be
+ *      overwritten (Go had that wrong until 1.3.2).
+ *
+ *        goroutine's stack                       g0
+ *      +---------------------+               +---------------------+
+ *      | main ...            |               | boot                |
+ *      | socle_foreign_call  |               +---------------------+ <- g0.sp before
+ *      |   arch_call_on      | ------------> | fn: foreign frames, |
+ *      +---------------------+ <- g.sp       |   of any size       |
+ *      | the callback's fn   | <------------ | socle_callback      |
+ *      |   socle_foreign_call| --+           |   arch_call_on      |
+ *      +---------------------+   |           +---------------------+ <- g0.sp in the callback
+ *                                +---------> | more foreign frames |
+ *
+ * Depth is limited by the stacks alone.
+ *
+ * A fault in foreign code ends the innermost foreign call: the handler goes back to the context that the call saved on
+ * the goroutine's stack. Every frame that this abandons is the routine's own.
+ */
+#include <errno.h>
+
+#include "runtime/runtime.h"
+
+#define CALLBACK_ROOM 512 /* for the frames of a callback itself, above g0's stackguard */
+
+extern char core_text_start[], core_text_end[]; /* linker.ld: boot, arch, kernel, runtime */
+
+/* Set by foreign_fault(): the call did not return, it was ended. */
+static int contained(struct g *g, struct socle_fault *out)
+{
+	if (out != NULL)
+		*out = g->m->fault;
+	errno = g->contained;
+	g->contained = 0;
+	return -1;
+}
+
+int socle_foreign_call(socle_fn fn, void *arg)
+{
+	struct g *g = getg();
+
+	if (on_g0(g)) {
+		fn(arg);
+		return 0;
+	}
+	arch_call_on(&g->m->g0.tcb, fn, arg);
+	return g->contained == 0 ? 0 : contained(g, NULL);
+}
+
+/* Stands g0 on another stack for the length of one call: all that asks for g0's bounds finds the right ones, and
+ * nobody has to search. */
+static void call_on_stack(struct g *g0, struct stack *s, socle_fn fn, void *arg)
+{
+	struct tcb outer = g0->tcb;
+	uintptr_t outer_lo = g0->lo, outer_hi = g0->hi;
+
+	g0->lo = s->lo;
+	g0->hi = s->hi;
+	g0->tcb.sp = (void *)s->hi;
+	g0->tcb.stack_limit = s->lo + G0_SLACK;
+	arch_call_on(&g0->tcb, fn, arg);
+	g0->lo = outer_lo;
+	g0->hi = outer_hi;
+	g0->tcb = outer;
+}
+
+int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
+{
+	struct g *g = getg();
+	struct stack *s = NULL;
+
+	if (require_goroutine() < 0)
+		return -1;
+	if (attr->stack_size != 0) {
+		if (attr->stack_size < 65536) {
+			errno = EINVAL;
+			return -1;
+		}
+		s = stack_alloc(attr->stack_size, STACK_FOREIGN);
+		if (s == NULL)
+			return -1;
+		call_on_stack(&g->m->g0, s, fn, arg);
+		stack_free(s);
+	} else {
+		arch_call_on(&g->m->g0.tcb, fn, arg);
+	}
+	return g->contained == 0 ? 0 : contained(g, attr->fault);
+}
+
+/* Checked: its prologue compares SP, deep below foreign frames, with g0's stackguard. This is the check of Go's issue
+ * 1328: with a guessed guard the image dies here. */
+static __attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
+{
+	struct g *g = m->current, *g0 = &m->g0;
+	void *g_sp = g->tcb.sp, *g0_sp = g0->tcb.sp;
+
+	g->locked_m = m;
+	m->locked_g = g;
+	g->callbacks++;
+	arch_call_on(&g->tcb, fn, arg);
+	if (--g->callbacks == 0) {
+		g->locked_m = NULL;
+		m->locked_g = NULL;
+	}
+	g0->tcb.sp = g0_sp;
+	g->tcb.sp = g_sp;
+	return 0;
+}
+
+/* Unchecked: SP may be anywhere, and the first thing is to find out. */
+SOCLE_UNCHECKED int socle_callback(socle_fn fn, void *arg)
+{
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+	struct g *g0 = getg();
+
+	if (g0 == NULL || !on_g0(g0) || g0->m->current == NULL) {
+		errno = EPERM;
+		return -1;
+	}
+	if (sp < g0->lo || sp >= g0->hi) {
+		errno = EFAULT;
+		return -1;
+	}
+	if (sp < g0->lo + G0_SLACK + CALLBACK_ROOM) {
+		errno = EOVERFLOW;
+		return -1;
+	}
+	return callback(g0->m, fn, arg);
+}
+
+/* ---- Containment ---- */
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+/* The context that arch_call_on() saved on the goroutine's stack is one that can be resumed: that is to return from it,
+ * the callee-saved registers as they were, whatever fn had made of them. */
+static void end_call(void *g) { arch_resume(&((struct g *)g)->tcb); }
+
+/* On a handler's stack. Only what a foreign routine itself does wrong is contained: the innermost call ends, all of
+ * whose frames lie on g0 above nothing of ours. */
+bool foreign_fault(struct trap *t, bool overflow)
+{
+	struct g *g0 = (struct g *)t->tcb, *g;
+	struct m *m;
+
+	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL)
+		return false;
+	if (t->pc >= (uintptr_t)core_text_start && t->pc < (uintptr_t)core_text_end)
+		return false;
+	m = g0->m;
+	g = m->current;
+	if (g->libc_locks > 0) {
+		console_printf("\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
+		return false;
+	}
+	m->fault = (struct socle_fault){
+		.what = overflow ? "stack overflow" : t->name,
+		.address = t->kind == TRAP_MEMORY ? t->addr : 0,
+		.pc = t->pc,
+		.stack_lo = g0->lo,
+		.stack_hi = g0->hi,
+	};
+	m->fault.function = symbol_name(t->pc, &m->fault.offset);
+	g->contained = overflow ? EOVERFLOW : EFAULT;
+	arch_redirect(t, (uintptr_t)g0->tcb.sp, end_call, g);
+	return true;
+}
+
+#pragma clang attribute pop

@@ -1,0 +1,112 @@
+/*
+ * newlib's idea of a thread is a struct _reent: errno and a few buffers. Each goroutine has its own, made when first
+ * asked for; foreign code that it calls uses the same one. Where there is no goroutine (boot, the scheduler), or no
+ * memory for it, the global one serves.
+ *
+ * The locks of newlib are held for short stretches that never block, so a holder is never switched away from on one
+ * CPU. That is asserted rather than believed.
+ */
+#include <reent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/lock.h>
+
+#include "runtime/runtime.h"
+
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+static struct g *libc_g(void)
+{
+	struct g *g = getg();
+
+	if (g == NULL || g->m == NULL)
+		return NULL;
+	return g->m->current;
+}
+
+struct _reent *__getreent(void)
+{
+	struct g *g = libc_g();
+	struct _reent *reent;
+
+	if (g == NULL)
+		return _GLOBAL_REENT;
+	if (g->reent != NULL)
+		return g->reent;
+	g->reent = _GLOBAL_REENT; /* for the time that malloc may itself ask */
+	reent = malloc(sizeof *reent);
+	if (reent == NULL)
+		return g->reent; /* asked again next time: see below */
+	_REENT_INIT_PTR(reent);
+	return g->reent = reent;
+}
+
+void reent_free(struct g *g)
+{
+	struct _reent *reent = g->reent;
+
+	g->reent = NULL;
+	if (reent == NULL || reent == _GLOBAL_REENT)
+		return;
+	_reclaim_reent(reent);
+	free(reent);
+}
+
+/* ---- Locks: struct __lock is ours to define ---- */
+
+struct __lock {
+	struct g *owner; /* NULL: the scheduler, or boot */
+	unsigned depth;
+};
+
+struct __lock __lock___sinit_recursive_mutex, __lock___sfp_recursive_mutex, __lock___atexit_recursive_mutex,
+	__lock___at_quick_exit_mutex, __lock___malloc_recursive_mutex, __lock___env_recursive_mutex, __lock___tz_mutex,
+	__lock___dd_hash_mutex, __lock___arc4random_mutex;
+
+void __retarget_lock_init(_LOCK_T *lock)
+{
+	*lock = calloc(1, sizeof **lock);
+	if (*lock == NULL)
+		fatal("no memory for a lock of the C library");
+}
+void __retarget_lock_init_recursive(_LOCK_T *lock) { __retarget_lock_init(lock); }
+void __retarget_lock_close(_LOCK_T lock) { free(lock); }
+void __retarget_lock_close_recursive(_LOCK_T lock) { free(lock); }
+
+int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
+{
+	struct g *g = libc_g();
+
+	if (lock->depth > 0 && lock->owner != g)
+		return -1;
+	lock->owner = g;
+	lock->depth++;
+	if (g != NULL)
+		g->libc_locks++;
+	return 0;
+}
+
+void __retarget_lock_acquire_recursive(_LOCK_T lock)
+{
+	if (__retarget_lock_try_acquire_recursive(lock) < 0)
+		fatal("a lock of the C library is held by %s, which was switched away from",
+		      lock->owner != NULL ? g_name(lock->owner) : "the scheduler");
+}
+
+void __retarget_lock_release_recursive(_LOCK_T lock)
+{
+	ASSERT(lock->depth > 0 && lock->owner == libc_g(), "a lock of the C library is released by someone else");
+	lock->depth--;
+	if (lock->owner != NULL)
+		lock->owner->libc_locks--;
+}
+
+int __retarget_lock_try_acquire(_LOCK_T lock) { return lock->depth > 0 ? -1 : __retarget_lock_try_acquire_recursive(lock); }
+void __retarget_lock_acquire(_LOCK_T lock)
+{
+	ASSERT(lock->depth == 0, "a lock of the C library is taken twice");
+	__retarget_lock_acquire_recursive(lock);
+}
+void __retarget_lock_release(_LOCK_T lock) { __retarget_lock_release_recursive(lock); }
+
+#pragma clang attribute pop

@@ -1,0 +1,403 @@
+/*
+ * The scheduler: g's, m's and p's, as in Go's proc.c.
+ *
+ * A g gives up the CPU by calling a function on its m's g0 (arch_mcall: its context stays on its own stack); that
+ * function queues the g or leaves it to whoever will ready it, then schedule() picks the next and resumes it. So the
+ * scheduler never has a context of its own to save: it starts afresh at g0's saved SP every time. While a goroutine
+ * is in a callback that SP lies below the foreign frames, and everything works as before, just lower on g0.
+ *
+ * A goroutine in a callback is locked to its m, whose g0 holds its foreign frames. When it blocks, the m hands its p
+ * to another m and parks; when it is runnable again, the m that picks it hands its p over and parks in turn.
+ *
+ * Rejected: switching straight from g to g (the old g must not be picked up by another CPU before its context is
+ * saved, so somebody must act after the switch anyway; on g0 that is simply the next line); one scheduler loop with
+ * a context on g0, as in xv6 (a callback would need a second one below the foreign frames).
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "runtime/runtime.h"
+
+#define DEFAULT_STACK ((size_t)(sizeof(void *) == 8 ? 256 : 64) << 10)
+#define G0_STACK ((size_t)256 << 10)
+
+_Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
+
+struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = &p0};
+struct p p0;
+
+static struct {
+	struct lock lock;
+	struct g *head, *tail; /* the global run queue: what overflows the local ones */
+	unsigned queued;
+	struct m *idle;        /* parked, without a p */
+	struct g *all_gs;
+	struct m *all_ms;
+	unsigned long last_id;
+	unsigned last_m;
+} sched = {.all_ms = &m0};
+
+struct g *all_gs(void) { return sched.all_gs; }
+struct m *all_ms(void) { return sched.all_ms; }
+
+/* ---- Run queues ---- */
+
+static void global_put(struct g *g)
+{
+	g->next = NULL;
+	if (sched.queued++ == 0)
+		sched.head = g;
+	else
+		sched.tail->next = g;
+	sched.tail = g;
+}
+
+static struct g *global_get(void)
+{
+	struct g *g;
+
+	lock(&sched.lock);
+	g = sched.head;
+	if (g != NULL) {
+		sched.head = g->next;
+		sched.queued--;
+	}
+	unlock(&sched.lock);
+	return g;
+}
+
+/* The owner's only. The release of tail publishes the slot to takers; the acquire of head pairs with their release,
+ * so that a slot is not written before it has been read. */
+static void run_queue_put(struct p *p, struct g *g)
+{
+	unsigned tail = atomic_load_explicit(&p->tail, memory_order_relaxed);
+
+	if (tail - atomic_load_explicit(&p->head, memory_order_acquire) < RUN_QUEUE) {
+		p->queue[tail % RUN_QUEUE] = g;
+		atomic_store_explicit(&p->tail, tail + 1, memory_order_release);
+		return;
+	}
+	lock(&sched.lock);
+	global_put(g);
+	unlock(&sched.lock);
+}
+
+static struct g *run_queue_get(struct p *p)
+{
+	unsigned head = atomic_load_explicit(&p->head, memory_order_acquire);
+	struct g *g;
+
+	do {
+		if (head == atomic_load_explicit(&p->tail, memory_order_relaxed))
+			return NULL;
+		g = p->queue[head % RUN_QUEUE];
+	} while (!atomic_compare_exchange_weak_explicit(&p->head, &head, head + 1, memory_order_release, memory_order_acquire));
+	return g;
+}
+
+void ready(struct g *g)
+{
+	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
+	g->status = G_RUNNABLE;
+	run_queue_put(getg()->m->p, g);
+}
+
+/* ---- m's ---- */
+
+static void m_start(void *arg)
+{
+	struct m *m = arg;
+
+	m->g0.tcb.sp = (void *)m->g0.hi; /* the scheduler starts afresh here each time: this frame is not needed again */
+	m->p = m->next_p;
+	schedule();
+}
+
+static struct m *new_m(struct p *p)
+{
+	struct stack *s = stack_alloc(G0_STACK, STACK_G0);
+	struct m *m;
+
+	if (s == NULL)
+		fatal("no memory for a further thread's g0: a goroutine blocked in a callback, and the others need one");
+	m = (struct m *)s->hi;
+	*m = (struct m){
+		.g0 = {.tcb.stack_limit = s->lo + G0_SLACK, .lo = s->lo, .hi = s->hi, .m = m, .name = "g0", .stack = s},
+		.next_p = p,
+		.id = ++sched.last_m,
+		.all = sched.all_ms,
+	};
+	sched.all_ms = m;
+	thread_start(&m->thread, &m->g0.tcb, (void *)s->hi, m_start, m);
+	return m;
+}
+
+/* Gives p to an idle m, or to a new one. */
+static void hand_off(struct p *p)
+{
+	struct m *m;
+
+	lock(&sched.lock);
+	m = sched.idle;
+	if (m != NULL)
+		sched.idle = m->next;
+	unlock(&sched.lock);
+	if (m == NULL) {
+		new_m(p);
+		return;
+	}
+	m->next_p = p;
+	thread_ready(&m->thread);
+}
+
+/* Parks the thread of m until somebody hands it a p. */
+static void park_m(struct m *m)
+{
+	m->p = NULL;
+	thread_park();
+	m->p = m->next_p;
+	m->next_p = NULL;
+}
+
+/* The goroutine that m is locked to cannot run yet: others may, on another m. */
+static void stop_locked_m(struct m *m)
+{
+	hand_off(m->p);
+	park_m(m);
+	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
+}
+
+/* g can run, but only on its own m: that gets our p, and we wait for another. */
+static void start_locked_m(struct m *m, struct g *g)
+{
+	struct m *other = g->locked_m;
+
+	lock(&sched.lock);
+	m->next = sched.idle;
+	sched.idle = m;
+	unlock(&sched.lock);
+	other->next_p = m->p;
+	thread_ready(&other->thread);
+	park_m(m);
+}
+
+/* ---- Picking ---- */
+
+static void deadlock(void)
+{
+	int waiting = 0;
+
+	for (struct g *g = sched.all_gs; g != NULL; g = g->all)
+		waiting += g->status != G_DEAD;
+	if (waiting == 0)
+		fatal("no goroutines are left, and main did not return: it called socle_exit()");
+	fatal("all goroutines are asleep - deadlock!");
+}
+
+/* Nothing to run. Checks and waits as one: a tick that comes between would otherwise be slept through. */
+static void idle(struct p *p)
+{
+	uintptr_t irq = arch_irq_disable();
+
+	if (!p->timers_due) {
+		if (p->timers == NULL)
+			deadlock();
+		arch_idle();
+	}
+	arch_irq_restore(irq);
+}
+
+static struct g *find_runnable(struct p *p)
+{
+	struct g *g;
+
+	for (;;) {
+		if (p->timers_due)
+			timers_run(p);
+		if (++p->scheduled % 61 == 0 && sched.queued > 0 && (g = global_get()) != NULL)
+			return g;
+		if ((g = run_queue_get(p)) != NULL)
+			return g;
+		if (sched.queued > 0 && (g = global_get()) != NULL)
+			return g;
+		idle(p);
+	}
+}
+
+static _Noreturn void execute(struct m *m, struct g *g)
+{
+	g->m = m;
+	g->status = G_RUNNING;
+	m->current = g;
+	arch_resume(&g->tcb);
+}
+
+void schedule(void)
+{
+	struct m *m = getg()->m;
+	struct g *g;
+
+	ASSERT(m->locks == 0, "schedule: a lock is held");
+	if (m->locked_g != NULL) {
+		stop_locked_m(m);
+		execute(m, m->locked_g);
+	}
+	while ((g = find_runnable(m->p))->locked_m != NULL)
+		start_locked_m(m, g);
+	execute(m, g);
+}
+
+/* ---- Giving up the CPU ---- */
+
+/* On g0, the context of g saved: from here on others may resume it. */
+static void park_on_g0(struct tcb *old)
+{
+	struct g *g = (struct g *)old;
+	struct lock *release = g->release;
+
+	g->m->current = NULL;
+	g->status = G_WAITING;
+	if (release != NULL) {
+		g->release = NULL;
+		unlock(release);
+	}
+	schedule();
+}
+
+void park(struct lock *release, const char *why, const void *on)
+{
+	struct g *g = getg();
+
+	g->release = release;
+	g->waiting_for = why;
+	g->waiting_on = on;
+	arch_mcall(&g->m->g0.tcb, park_on_g0);
+}
+
+static void yield_on_g0(struct tcb *old)
+{
+	struct g *g = (struct g *)old;
+
+	g->m->current = NULL;
+	g->status = G_RUNNABLE;
+	run_queue_put(g->m->p, g);
+	schedule();
+}
+
+void socle_yield(void)
+{
+	struct g *g = getg();
+
+	if (on_g0(g))
+		fatal("socle_yield: called from foreign code; only a callback may yield");
+	arch_mcall(&g->m->g0.tcb, yield_on_g0);
+}
+
+static void exit_on_g0(struct tcb *old)
+{
+	struct g *g = (struct g *)old;
+
+	g->m->current = NULL;
+	g->status = G_DEAD;
+	reent_free(g);
+	stack_free(g->stack); /* g with it: it lies on the page that stays */
+	schedule();
+}
+
+void socle_exit(void)
+{
+	struct g *g = getg();
+
+	if (on_g0(g))
+		fatal("socle_exit: called from foreign code");
+	if (g->callbacks > 0)
+		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
+	arch_mcall(&g->m->g0.tcb, exit_on_g0);
+	__builtin_unreachable();
+}
+
+/* ---- Goroutines ---- */
+
+static void g_start(void *arg)
+{
+	struct g *g = arg;
+
+	g->fn(g->arg);
+	socle_exit();
+}
+
+/* The stack may have served before: then g is on the list of all already. */
+static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle_fn fn, void *arg)
+{
+	struct g *g = (struct g *)s->hi, *all = g->all;
+	bool is_new = g->stack == NULL;
+
+	*g = (struct g){
+		.tcb.stack_limit = s->lo + STACK_SLACK,
+		.lo = s->lo,
+		.hi = s->hi,
+		.id = ++sched.last_id,
+		.name = attr->name,
+		.fn = fn,
+		.arg = arg,
+		.stack = s,
+		.all = all,
+		.status = G_RUNNABLE,
+	};
+	if (is_new) {
+		g->all = sched.all_gs;
+		sched.all_gs = g;
+	}
+	return g;
+}
+
+int require_goroutine(void)
+{
+	if (!on_g0(getg()))
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
+{
+	struct stack *s;
+	struct g *g;
+
+	s = stack_alloc(attr->stack_size != 0 ? attr->stack_size : DEFAULT_STACK, STACK_GOROUTINE);
+	if (s == NULL)
+		return -1;
+	lock(&sched.lock);
+	g = init_g(s, attr, fn, arg);
+	unlock(&sched.lock);
+	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
+	run_queue_put(getg()->m->p, g);
+	return 0;
+}
+
+int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg)
+{
+	if (require_goroutine() < 0)
+		return -1;
+	if (fn == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	return go(attr, fn, arg);
+}
+
+int socle_go(socle_fn fn, void *arg)
+{
+	static const struct socle_go_attr defaults;
+
+	return socle_go_attr(&defaults, fn, arg);
+}
+
+unsigned long socle_id(void)
+{
+	struct g *g = getg();
+
+	return on_g0(g) && g->m->current != NULL ? g->m->current->id : g->id;
+}
+
+const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }

@@ -1,0 +1,192 @@
+/*
+ * What goes wrong, told: where, on which stack, how it got there. Runs on handlers' stacks and on what is left of a
+ * stack that overflowed: nothing here is checked, takes a lock or allocates.
+ */
+#include "runtime/runtime.h"
+
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+#define MAX_FRAMES 64
+
+/* ---- Traceback ---- */
+
+static void print_frame(int n, uintptr_t pc, uintptr_t lookup)
+{
+	size_t offset;
+	const char *name = symbol_name(lookup, &offset);
+
+	console_printf("  #%-2d %p %s+0x%zx\n", n, (void *)pc, name, offset + (pc - lookup));
+}
+
+/* A frame record is {caller's record, return address} on all three architectures. It must lie in a stack that we know,
+ * above the last one where the stack is the same: anything else ends the list rather than the image. */
+static bool valid_record(uintptr_t fp, const struct socle_stack_info *info)
+{
+	return fp % sizeof(uintptr_t) == 0 && fp >= info->lo && fp + 2 * sizeof(uintptr_t) <= info->hi && vm_present(fp);
+}
+
+void traceback(uintptr_t pc, uintptr_t fp)
+{
+	struct socle_stack_info here = {0}, next;
+	uintptr_t lookup = pc;
+
+	for (int n = 0; n < MAX_FRAMES && pc != 0; n++) {
+		print_frame(n, pc, lookup);
+		if (fp == 0 || !stack_query(fp, &next) || !valid_record(fp, &next))
+			return;
+		if (next.lo != here.lo) {
+			console_printf("    on the stack of ");
+			print_owner(&next);
+			console_printf(":\n");
+		}
+		here = next;
+		pc = ((uintptr_t *)fp)[1];
+		lookup = pc - 1; /* the call, not what follows it: that may be the next function */
+		if (((uintptr_t *)fp)[0] <= fp && ((uintptr_t *)fp)[0] >= here.lo)
+			return;
+		fp = ((uintptr_t *)fp)[0];
+	}
+}
+
+void socle_traceback(void)
+{
+	uintptr_t *frame = __builtin_frame_address(0);
+
+	console_printf("traceback:\n");
+	traceback(frame[1], frame[0]);
+}
+
+/* ---- Report ---- */
+
+static void describe(const char *what, uintptr_t address)
+{
+	struct socle_stack_info info;
+
+	if (!stack_query(address, &info))
+		return;
+	console_printf("  %s %p is ", what, (void *)address);
+	if (address < info.lo)
+		console_printf("%zu bytes past the end of the stack, in the guard, of ", (size_t)(info.lo - address));
+	else
+		console_printf("%zu bytes deep in the stack of ", (size_t)(info.hi - address));
+	print_owner(&info);
+	console_printf(" [%p, %p)\n", (void *)info.lo, (void *)info.hi);
+}
+
+static void print_current(const struct tcb *tcb)
+{
+	const struct g *g = (const struct g *)tcb;
+
+	if (g == NULL || g->m == NULL)
+		return;
+	console_printf("  running: ");
+	if (!on_g0(g))
+		console_printf("goroutine %lu (%s) on m%u", g->id, g_name(g), g->m->id);
+	else if (g->m->current != NULL)
+		console_printf("m%u's g0, in a foreign call of goroutine %lu (%s)", g->m->id, g->m->current->id,
+			       g_name(g->m->current));
+	else
+		console_printf("m%u's g0", g->m->id);
+	if (g->m->current != NULL && g->m->current->callbacks > 0)
+		console_printf(", %u callbacks deep", g->m->current->callbacks);
+	console_printf("\n");
+}
+
+static const char *const status_words[] = {"dead", "runnable", "running", "waiting"};
+
+static void print_waiting(void)
+{
+	int n = 0;
+
+	for (const struct g *g = all_gs(); g != NULL && n < MAX_FRAMES; g = g->all) {
+		const uintptr_t *record = (const uintptr_t *)((char *)g->tcb.sp + CONTEXT_FP);
+
+		if (g->status != G_WAITING && g->status != G_RUNNABLE)
+			continue;
+		n++;
+		console_printf("goroutine %lu (%s), %s", g->id, g_name(g), status_words[g->status]);
+		if (g->status == G_WAITING)
+			console_printf(": %s %p", g->waiting_for, g->waiting_on);
+		console_printf("\n");
+		traceback(record[1], record[0]);
+	}
+}
+
+void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	struct tcb *tcb = t != NULL ? t->tcb : arch_tcb();
+
+	if (t != NULL && t->kind == TRAP_MEMORY)
+		describe("the address", t->addr);
+	describe("SP", sp);
+	print_current(tcb);
+	if (t != NULL)
+		arch_print_regs(t);
+	console_printf("traceback:\n");
+	traceback(pc, fp);
+	print_waiting();
+	stack_map(sp);
+}
+
+/* ---- What the port and the kernel hand up ---- */
+
+static bool in_fixed_guard(uintptr_t address)
+{
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
+		if (address >= f->guard && address < f->lo)
+			return true;
+	return false;
+}
+
+bool runtime_fault(struct trap *t)
+{
+	enum stack_fault at = STACK_NONE;
+	bool overflow;
+
+	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
+		at = stack_fault(t->addr);
+	if (at == STACK_GROWN)
+		return true;
+	overflow = at == STACK_GUARD_HIT || (t->kind == TRAP_MEMORY && in_fixed_guard(t->addr));
+	if (foreign_fault(t, overflow))
+		return true;
+	if (overflow)
+		t->name = "stack overflow:";
+	if (at == STACK_OUT_OF_MEMORY)
+		t->name = "out of memory: there is no frame to back a stack's page;";
+	return false;
+}
+
+struct overflow {
+	struct g *g;
+	size_t frame;
+	uintptr_t pc, sp, fp;
+};
+
+static void report_overflow(void *arg)
+{
+	const struct overflow *o = arg;
+	size_t offset;
+
+	fatal_at(o->pc, o->sp, o->fp, "stack overflow: goroutine %lu (%s): %s wants a frame of %zu bytes, %zu are left of %zu",
+		 o->g->id, g_name(o->g), symbol_name(o->pc, &offset), o->frame,
+		 (size_t)(o->sp > o->g->lo ? o->sp - o->g->lo : 0), (size_t)(o->g->hi - o->g->lo));
+}
+
+/* A checked prologue found SP, less the frame, at or below stackguard. On a goroutine that is an overflow, told before
+ * a byte of the frame is touched; on g0 the guard is wrong or the system stack is used up: Go's "morestack on g0". */
+void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp) __attribute__((noreturn));
+void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	struct overflow o = {getg(), frame, pc, sp, fp};
+	size_t offset;
+
+	if (on_g0(o.g))
+		fatal_at(pc, sp, fp, "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
+			 symbol_name(pc, &offset), frame, (void *)sp, (void *)o.g->tcb.stack_limit, (void *)o.g->lo,
+			 (void *)o.g->hi);
+	arch_call_on(&o.g->m->g0.tcb, report_overflow, &o);
+	__builtin_unreachable();
+}
+
+#pragma clang attribute pop

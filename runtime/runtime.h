@@ -1,0 +1,159 @@
+/*
+ * runtime/: what Go does: goroutines (g), the threads that run them (m), the right to run goroutine code (p), stacks,
+ * channels, timers, foreign calls. Knows nothing of page tables or traps. Compiled checked.
+ *
+ * Lock order: chan.lock, sched.lock. Nothing is locked while kernel/ is asked for memory.
+ */
+#ifndef SOCLE_RUNTIME_H
+#define SOCLE_RUNTIME_H
+
+#include <stdint.h>
+#include <stdatomic.h> /* newlib's wants stdint.h before it */
+
+#include "kernel/kernel.h"
+#include "socle.h"
+
+/* What lies below stackguard: room for a checked function's small frame (compared without its size), for the unchecked
+ * kernel code it calls, and for the overflow report itself. */
+#define STACK_SLACK 2048
+#define G0_SLACK 4096
+
+struct lock {
+	atomic_uint held;
+};
+
+/* ---- stack.c ---- */
+
+enum stack_kind { STACK_GOROUTINE, STACK_G0, STACK_FOREIGN, STACK_KINDS };
+
+/* Lies at the very top of each slot of the arena, on the page that stays backed. Its owner (g, m) lies just below it,
+ * at hi, and the stack below that: one page holds all that a parked goroutine needs. */
+struct stack {
+	uintptr_t guard, lo, hi;  /* guard at [guard, lo), stack at [lo, hi) */
+	uintptr_t touched;        /* the lowest page that is backed; written by the fault handler */
+	struct stack_class *class;
+	struct stack *next_free;
+	enum stack_kind kind;
+	bool in_use;
+};
+
+struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno: EINVAL, EAGAIN, ENOMEM */
+void stack_free(struct stack *s);
+size_t stacks_in_use(void);
+enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
+enum stack_fault stack_fault(uintptr_t address);   /* on a handler's stack */
+struct stack *stack_find(uintptr_t address);       /* the arena's stack that holds the address, its guard included */
+struct stack *stack_next(const struct stack *s);   /* all in use, by address; NULL starts; NULL ends */
+
+/* ---- proc.c ---- */
+
+enum g_status {
+	G_DEAD,     /* the stack is on a free list, or g is new */
+	G_RUNNABLE, /* on a run queue, which owns the stack */
+	G_RUNNING,  /* the m runs on the stack, or on its g0 for it (a foreign call) */
+	G_WAITING,  /* whoever will ready it owns the stack */
+};
+
+struct g {
+	struct tcb tcb;          /* known to assembly: first */
+	uintptr_t lo, hi;        /* the stack's bounds */
+	struct m *m;             /* while running */
+	struct g *next;          /* in one queue at a time */
+	enum g_status status;
+	unsigned callbacks;      /* how many callbacks it is in; while > 0 it is locked to its m */
+	struct m *locked_m;      /* the m whose g0 holds its foreign frames */
+	const char *waiting_for; /* in words, while G_WAITING */
+	const void *waiting_on;
+	struct lock *release;    /* what park() unlocks once the context is saved */
+	unsigned long id;
+	const char *name;
+	socle_fn fn;
+	void *arg;
+	struct stack *stack;     /* NULL: m0's g0, on the boot stack */
+	struct _reent *reent;    /* the C library's errno and such; made when first asked for */
+	unsigned libc_locks;     /* locks of the C library held */
+	int contained;           /* errno of the fault that ended its foreign call just now; 0: none */
+	struct g *all;           /* every g there ever was: sched.lock */
+};
+
+struct m {
+	struct g g0;           /* known to assembly: first */
+	struct thread thread;
+	struct p *p;           /* held while it runs goroutine code */
+	struct p *next_p;      /* handed to it while it is parked */
+	struct g *current;     /* the goroutine it runs, or makes a foreign call for */
+	struct g *locked_g;    /* must run this one next */
+	unsigned locks;        /* spin locks held */
+	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
+	unsigned id;
+	struct m *next;        /* idle list: sched.lock */
+	struct m *all;
+};
+
+#define RUN_QUEUE 256
+
+struct p {
+	unsigned id;
+	unsigned scheduled;             /* counts; every 61st looks at the global queue first */
+	atomic_uint head, tail;         /* tail: the owner's. head: whoever takes, by compare and swap */
+	struct g *queue[RUN_QUEUE];
+	struct timer *timers;           /* pairing heap, earliest first */
+	volatile bool timers_due;       /* set by the tick */
+};
+
+extern struct m m0;
+extern struct p p0;
+
+static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
+static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
+
+static inline void lock(struct lock *l)
+{
+	getg()->m->locks++;
+	/* Acquire pairs with unlock's release. */
+	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire))
+		;
+}
+
+static inline void unlock(struct lock *l)
+{
+	atomic_store_explicit(&l->held, 0, memory_order_release);
+	getg()->m->locks--;
+}
+
+int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
+void schedule(void) __attribute__((noreturn)); /* on g0 */
+void park(struct lock *release, const char *why, const void *on); /* until ready(g); unlocks when it is safe to */
+void ready(struct g *g);
+struct g *all_gs(void);
+struct m *all_ms(void);
+const char *g_name(const struct g *g);        /* never NULL */
+int require_goroutine(void);                  /* 0, or -1 and EPERM on g0 */
+
+/* ---- foreign.c ---- */
+
+bool foreign_fault(struct trap *t, bool overflow); /* true: t now returns to the foreign call's caller, with an error */
+
+/* ---- time.c ---- */
+
+/* Lies on the sleeper's own stack, which never moves: sleeping allocates nothing. */
+struct timer {
+	int64_t deadline;
+	struct g *g;
+	struct timer *child, *sibling;
+};
+
+void timers_run(struct p *p); /* readies the sleepers that are due, sets the hardware for the next */
+
+/* ---- libc.c ---- */
+
+void reent_free(struct g *g);
+
+/* ---- report.c, stackmap.c: on any stack, handlers' included ---- */
+
+void traceback(uintptr_t pc, uintptr_t fp);
+bool stack_query(uintptr_t address, struct socle_stack_info *out); /* the stack or guard that holds it */
+void stack_map(uintptr_t sp);
+void print_owner(const struct socle_stack_info *info); /* "goroutine 1 (main)" */
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * The arena of stacks: slots of [guard][stack][owner][struct stack], by class (kind and power-of-two size). The guard
+ * is absent page-table entries: it costs nothing. A stack never moves. It starts with its top page backed, which also
+ * holds its owner; the fault handler backs the rest, page by page, as it is touched.
+ *
+ * Slots of a class lie in spans, which grow by doubling, and spans ascend in the arena, so that any address leads to
+ * its slot by one binary search: only faults and reports do that, no call or switch.
+ *
+ * Slots are close together (guards of 64 KiB under goroutines) because a page of page tables serves 2 MiB: with 1 MiB
+ * gaps every goroutine would cost a second page. The wide gaps are under the stacks that foreign code runs on.
+ *
+ * Rejected: segmented stacks (Go before 1.3: the hot split), copied stacks (Go since: pointers into them break, and
+ * foreign code holds such pointers), a canary (it tells afterwards).
+ */
+#include <errno.h>
+
+#include "runtime/runtime.h"
+
+#define SIZE_MIN_LOG2 13
+#define SIZE_MAX_LOG2 (sizeof(void *) == 8 ? 30 : 28)
+#define SIZES 18
+#define SPANS 512
+#define SPAN_MIN ((uintptr_t)2 << 20)
+#define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
+#define GUARD_MAX ((uintptr_t)64 << 10)
+#define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)64 << 10)
+
+struct stack_class {
+	enum stack_kind kind;
+	uintptr_t size, slot;  /* of the stack; with its guard */
+	struct stack *free;
+	struct span *span;     /* slots never used are left in this one; NULL at first */
+	uintptr_t next_span;   /* size */
+};
+
+struct span {
+	uintptr_t lo, hi, next; /* slots at [lo, next) have been used */
+	struct stack_class *class;
+};
+
+static struct {
+	struct lock lock;
+	struct stack_class class[STACK_KINDS][SIZES];
+	struct span span[SPANS];
+	int spans;
+	size_t in_use;
+} arena;
+
+static const size_t owner_size[STACK_KINDS] = {
+	[STACK_GOROUTINE] = sizeof(struct g),
+	[STACK_G0] = sizeof(struct m),
+};
+_Static_assert(sizeof(struct m) + sizeof(struct stack) + 1024 < PAGE_SIZE, "the owner must leave room on the top page");
+
+static struct stack *slot_stack(uintptr_t slot_end) { return (struct stack *)slot_end - 1; }
+
+static struct stack_class *find_class(size_t size, enum stack_kind kind)
+{
+	int log2 = SIZE_MIN_LOG2;
+	uintptr_t guard;
+	struct stack_class *c;
+
+	while (log2 < (int)SIZE_MAX_LOG2 && (size_t)1 << log2 < size)
+		log2++;
+	if (size < (size_t)1 << SIZE_MIN_LOG2 || (size_t)1 << log2 < size)
+		return NULL;
+	c = &arena.class[kind][log2 - SIZE_MIN_LOG2];
+	if (c->size == 0) {
+		c->kind = kind;
+		c->size = (uintptr_t)1 << log2;
+		guard = c->size < GUARD_MAX ? c->size : GUARD_MAX;
+		c->slot = c->size + (kind == STACK_GOROUTINE ? guard : WIDE_GUARD);
+		c->next_span = SPAN_MIN;
+	}
+	return c;
+}
+
+/* A new span: at least one slot, twice the last one's size, less where the arena is nearly full. */
+static struct span *add_span(struct stack_class *c)
+{
+	uintptr_t lo = arena.spans == 0 ? ARENA_LO : arena.span[arena.spans - 1].hi;
+	uintptr_t size = c->next_span > c->slot ? c->next_span : c->slot, room = ARENA_HI - lo;
+	struct span *span = &arena.span[arena.spans];
+
+	if (size > room)
+		size = room;
+	if (size < c->slot || arena.spans == SPANS)
+		return NULL;
+	*span = (struct span){lo, lo + size / c->slot * c->slot, lo, c};
+	arena.spans++;
+	if (c->next_span < SPAN_MAX)
+		c->next_span *= 2;
+	return span;
+}
+
+/* Where the next never-used slot of the class ends; 0: the arena is full. */
+static uintptr_t new_slot(struct stack_class *c)
+{
+	struct span *span = c->span;
+
+	if (span == NULL || span->next == span->hi)
+		span = c->span = add_span(c);
+	if (span == NULL)
+		return 0;
+	span->next += c->slot;
+	return span->next;
+}
+
+/* Unless another slot was taken meanwhile: then the addresses are lost, no memory is. */
+static void return_slot(struct stack_class *c, uintptr_t end)
+{
+	lock(&arena.lock);
+	if (c->span->next == end)
+		c->span->next -= c->slot;
+	unlock(&arena.lock);
+}
+
+static void init_stack(struct stack *s, struct stack_class *c)
+{
+	uintptr_t end = (uintptr_t)(s + 1);
+
+	s->class = c;
+	s->kind = c->kind;
+	s->guard = end - c->slot;
+	s->lo = end - c->size;
+	s->hi = ((uintptr_t)s - owner_size[c->kind]) & ~(uintptr_t)63;
+	s->touched = end - PAGE_SIZE;
+}
+
+static struct stack *unused_stack(struct stack_class *c)
+{
+	uintptr_t end;
+	struct stack *s;
+
+	lock(&arena.lock);
+	end = new_slot(c);
+	unlock(&arena.lock);
+	if (end == 0) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	s = slot_stack(end);
+	if (vm_back(end - PAGE_SIZE, end) < 0) {
+		return_slot(c, end);
+		errno = ENOMEM;
+		return NULL;
+	}
+	init_stack(s, c);
+	return s;
+}
+
+struct stack *stack_alloc(size_t size, enum stack_kind kind)
+{
+	struct stack_class *c;
+	struct stack *s;
+
+	lock(&arena.lock);
+	c = find_class(size, kind);
+	s = c == NULL ? NULL : c->free;
+	if (s != NULL)
+		c->free = s->next_free;
+	unlock(&arena.lock);
+	if (c == NULL) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (s == NULL && (s = unused_stack(c)) == NULL)
+		return NULL;
+	s->in_use = true;
+	arena.in_use++;
+	return s;
+}
+
+void stack_free(struct stack *s)
+{
+	uintptr_t top = (uintptr_t)(s + 1) - PAGE_SIZE;
+	struct stack_class *c = s->class;
+
+	ASSERT(s->in_use, "stack_free: the stack is free already");
+	if (s->touched < top) {
+		vm_release(s->touched, top);
+		s->touched = top;
+	}
+	s->in_use = false;
+	lock(&arena.lock);
+	s->next_free = c->free;
+	c->free = s;
+	arena.in_use--;
+	unlock(&arena.lock);
+}
+
+size_t stacks_in_use(void) { return arena.in_use; }
+
+/* From here on: also called on handlers' stacks, which stackguard knows nothing of. */
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+static struct span *find_span(uintptr_t address)
+{
+	int lo = 0, hi = arena.spans;
+
+	while (lo < hi) { /* the first span that ends above the address */
+		int middle = (lo + hi) / 2;
+
+		if (arena.span[middle].hi <= address)
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	return lo < arena.spans && address >= arena.span[lo].lo && address < arena.span[lo].next ? &arena.span[lo] : NULL;
+}
+
+struct stack *stack_find(uintptr_t address)
+{
+	struct span *span = find_span(address);
+	struct stack *s;
+	uintptr_t slot;
+
+	if (span == NULL)
+		return NULL;
+	slot = (address - span->lo) / span->class->slot;
+	s = slot_stack(span->lo + (slot + 1) * span->class->slot);
+	return vm_present((uintptr_t)s) && s->in_use ? s : NULL;
+}
+
+enum stack_fault stack_fault(uintptr_t address)
+{
+	uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
+	struct stack *s = stack_find(address);
+
+	if (s == NULL)
+		return STACK_NONE;
+	if (address < s->lo)
+		return STACK_GUARD_HIT;
+	if (vm_back_in_handler(page) < 0)
+		return STACK_OUT_OF_MEMORY;
+	if (page < s->touched)
+		s->touched = page;
+	return STACK_GROWN;
+}
+
+struct stack *stack_next(const struct stack *s)
+{
+	uintptr_t after = s == NULL ? ARENA_LO : (uintptr_t)(s + 1);
+
+	for (int i = 0; i < arena.spans; i++) {
+		struct span *span = &arena.span[i];
+
+		for (uintptr_t slot = span->lo; slot < span->next; slot += span->class->slot) {
+			struct stack *next = slot_stack(slot + span->class->slot);
+
+			if (slot >= after && vm_present((uintptr_t)next) && next->in_use)
+				return next;
+		}
+	}
+	return NULL;
+}
+
+#pragma clang attribute pop

@@ -1,0 +1,133 @@
+/*
+ * Which stacks there are and how they stand: the fixed ones from linker.ld, and the arena's. Reports call this on
+ * handlers' stacks, so nothing here is checked, takes a lock or allocates.
+ */
+#include <errno.h>
+
+#include "runtime/runtime.h"
+
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+#define CELLS 32
+#define MAP_LIMIT 24 /* arena stacks drawn; of more, their number is told */
+
+static void query_fixed(const struct fixed_stack *f, struct socle_stack_info *out)
+{
+	*out = (struct socle_stack_info){
+		.owner = f->name,
+		.kind = f == fixed_stacks ? SOCLE_STACK_BOOT : SOCLE_STACK_HANDLER,
+		.guard_lo = f->guard,
+		.lo = f->lo,
+		.hi = f->hi,
+		.high_water = f->lo,
+		.backed = f->hi - f->lo,
+	};
+}
+
+static void query_arena(const struct stack *s, struct socle_stack_info *out)
+{
+	static const enum socle_stack_kind kinds[] = {SOCLE_STACK_GOROUTINE, SOCLE_STACK_G0, SOCLE_STACK_FOREIGN};
+	const struct g *g = (const struct g *)s->hi;
+
+	*out = (struct socle_stack_info){
+		.owner = s->kind == STACK_FOREIGN ? "foreign call" : g_name(g),
+		.kind = kinds[s->kind],
+		.guard_lo = s->guard,
+		.lo = s->lo,
+		.hi = s->hi,
+		.high_water = s->touched,
+	};
+	if (s->kind == STACK_GOROUTINE)
+		out->id = g->id;
+	if (s->kind == STACK_G0)
+		out->id = g->m->id;
+	for (uintptr_t page = s->touched; page < s->hi; page += PAGE_SIZE)
+		out->backed += vm_present(page) ? PAGE_SIZE : 0;
+}
+
+bool stack_query(uintptr_t address, struct socle_stack_info *out)
+{
+	struct stack *s = stack_find(address);
+
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++) {
+		if (address >= f->guard && address < f->hi) {
+			query_fixed(f, out);
+			return true;
+		}
+	}
+	if (s == NULL)
+		return false;
+	query_arena(s, out);
+	return true;
+}
+
+int socle_stack_query(const void *addr, struct socle_stack_info *out)
+{
+	if (stack_query(addr != NULL ? (uintptr_t)addr : (uintptr_t)__builtin_frame_address(0), out))
+		return 0;
+	errno = ENOENT;
+	return -1;
+}
+
+void print_owner(const struct socle_stack_info *info)
+{
+	switch (info->kind) {
+	case SOCLE_STACK_BOOT:
+		console_printf("m0's g0 (boot stack)");
+		break;
+	case SOCLE_STACK_HANDLER:
+		console_printf("%s handler", info->owner);
+		break;
+	case SOCLE_STACK_GOROUTINE:
+		console_printf("goroutine %lu (%s)", info->id, info->owner);
+		break;
+	case SOCLE_STACK_G0:
+		console_printf("m%lu's g0", info->id);
+		break;
+	case SOCLE_STACK_FOREIGN:
+		console_printf("a foreign call's own");
+		break;
+	}
+}
+
+/* One line: low addresses left. '.' reserved, '#' used at some time, '@' where SP is. */
+static void draw(const struct socle_stack_info *info, uintptr_t sp)
+{
+	uintptr_t cell = (info->hi - info->lo + CELLS - 1) / CELLS;
+
+	console_printf("  %p %5zu KiB %5zu KiB |", (void *)info->lo, (info->hi - info->lo + 1023) / 1024, info->backed / 1024);
+	for (int i = 0; i < CELLS; i++) {
+		uintptr_t lo = info->lo + (uintptr_t)i * cell;
+		char c = lo + cell > info->high_water ? '#' : '.';
+
+		if (sp >= lo && sp < lo + cell)
+			c = '@';
+		console_write(&c, 1);
+	}
+	console_printf("| ");
+	print_owner(info);
+	console_printf("\n");
+}
+
+void stack_map(uintptr_t sp)
+{
+	struct socle_stack_info info;
+	int drawn = 0;
+
+	console_printf("stacks: each stands on a guard that is absent from the page tables; '#' used, '.' reserved, '@' SP\n"
+		       "  %-*s %9s %9s\n", (int)(2 * sizeof(void *)), "lowest", "size", "backed");
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++) {
+		query_fixed(f, &info);
+		draw(&info, sp);
+	}
+	for (struct stack *s = stack_next(NULL); s != NULL && drawn < MAP_LIMIT; s = stack_next(s), drawn++) {
+		query_arena(s, &info);
+		draw(&info, sp);
+	}
+	if (stacks_in_use() > MAP_LIMIT)
+		console_printf("  ... and %zu more\n", stacks_in_use() - MAP_LIMIT);
+}
+
+void socle_stack_map(void) { stack_map((uintptr_t)__builtin_frame_address(0)); }
+
+#pragma clang attribute pop
