@@ -95,9 +95,9 @@ void arch_resume(struct tcb *to) __attribute__((noreturn));
  * fn never returns; the call returns when somebody resumes the old context. */
 void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
 
-/* Saves SP in the current tcb's sp, calls fn(arg) on `to` at to->sp (aligned down by the port), makes the old
- * tcb current again and returns. Callee-saved registers are fn's business, as in any call; the frame-pointer
- * chain leads from fn to the caller. */
+/* Saves the current context as arch_switch does, calls fn(arg) on `to` at to->sp (aligned down by the port), makes the
+ * old tcb current again and returns. The frame-pointer chain leads from fn to the caller. arch_resume(old), while fn
+ * has not returned, returns from this call instead: fn and all it called are abandoned. */
 void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
 
 /* Page tables; the current address space, kept by the port. One page each; va and pa page-aligned. */

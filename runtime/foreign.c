@@ -159,8 +159,8 @@ bool foreign_fault(struct trap *t, bool overflow)
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL)
 		return false;
-	if (t->pc >= (uintptr_t)core_text_start && t->pc < (uintptr_t)core_text_end)
-		return false;
+	if (t->pc >= (uintptr_t)core_text_start && t->pc < (uintptr_t)core_text_end && t->kind != TRAP_DIVIDE)
+		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
 	m = g0->m;
 	g = m->current;
 	if (g->libc_locks > 0) {

@@ -20,6 +20,7 @@
 
 #define DEFAULT_STACK ((size_t)(sizeof(void *) == 8 ? 256 : 64) << 10)
 #define G0_STACK ((size_t)256 << 10)
+#define IDLE_MS 4 /* kept for the next callback that blocks; further ones are freed */
 
 _Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
 
@@ -31,14 +32,15 @@ static struct {
 	struct g *head, *tail; /* the global run queue: what overflows the local ones */
 	unsigned queued;
 	struct m *idle;        /* parked, without a p */
+	unsigned idles;
+	struct m *dead;        /* parked for good: their stacks are to be freed by another m */
 	struct g *all_gs;
-	struct m *all_ms;
 	unsigned long last_id;
 	unsigned last_m;
-} sched = {.all_ms = &m0};
+} sched;
 
-struct g *all_gs(void) { return sched.all_gs; }
-struct m *all_ms(void) { return sched.all_ms; }
+/* For reports, on any stack. */
+SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
 
 /* ---- Run queues ---- */
 
@@ -125,9 +127,7 @@ static struct m *new_m(struct p *p)
 		.g0 = {.tcb.stack_limit = s->lo + G0_SLACK, .lo = s->lo, .hi = s->hi, .m = m, .name = "g0", .stack = s},
 		.next_p = p,
 		.id = ++sched.last_m,
-		.all = sched.all_ms,
 	};
-	sched.all_ms = m;
 	thread_start(&m->thread, &m->g0.tcb, (void *)s->hi, m_start, m);
 	return m;
 }
@@ -139,8 +139,10 @@ static void hand_off(struct p *p)
 
 	lock(&sched.lock);
 	m = sched.idle;
-	if (m != NULL)
+	if (m != NULL) {
 		sched.idle = m->next;
+		sched.idles--;
+	}
 	unlock(&sched.lock);
 	if (m == NULL) {
 		new_m(p);
@@ -167,15 +169,45 @@ static void stop_locked_m(struct m *m)
 	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
 }
 
+/* Not on the stack of an m that is dead. */
+static void free_dead_ms(void)
+{
+	struct m *m;
+
+	lock(&sched.lock);
+	m = sched.dead;
+	sched.dead = NULL;
+	unlock(&sched.lock);
+	while (m != NULL) {
+		struct m *next = m->next;
+
+		stack_free(m->g0.stack); /* m with it */
+		m = next;
+	}
+}
+
+/* An m that parks without a p is kept for later, or dies when enough are kept. m0's stack is the image's: it stays. */
+static void retire(struct m *m)
+{
+	lock(&sched.lock);
+	if (sched.idles < IDLE_MS || m == &m0) {
+		m->next = sched.idle;
+		sched.idle = m;
+		sched.idles++;
+	} else {
+		m->next = sched.dead;
+		sched.dead = m;
+	}
+	unlock(&sched.lock);
+}
+
 /* g can run, but only on its own m: that gets our p, and we wait for another. */
 static void start_locked_m(struct m *m, struct g *g)
 {
 	struct m *other = g->locked_m;
 
-	lock(&sched.lock);
-	m->next = sched.idle;
-	sched.idle = m;
-	unlock(&sched.lock);
+	free_dead_ms();
+	retire(m);
 	other->next_p = m->p;
 	thread_ready(&other->thread);
 	park_m(m);
@@ -400,4 +432,3 @@ unsigned long socle_id(void)
 	return on_g0(g) && g->m->current != NULL ? g->m->current->id : g->id;
 }
 
-const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }

@@ -25,27 +25,49 @@ static bool valid_record(uintptr_t fp, const struct socle_stack_info *info)
 	return fp % sizeof(uintptr_t) == 0 && fp >= info->lo && fp + 2 * sizeof(uintptr_t) <= info->hi && vm_present(fp);
 }
 
+/* A run of the same return address (recursion) is told in one line. */
+static bool repeated(uintptr_t pc, uintptr_t *last, size_t *times)
+{
+	if (pc == *last) {
+		++*times;
+		return true;
+	}
+	if (*times > 0)
+		console_printf("      ... and again, %zu times\n", *times);
+	*last = pc;
+	*times = 0;
+	return false;
+}
+
 void traceback(uintptr_t pc, uintptr_t fp)
 {
 	struct socle_stack_info here = {0}, next;
-	uintptr_t lookup = pc;
+	uintptr_t lookup = pc, last = 0;
+	size_t times = 0;
 
-	for (int n = 0; n < MAX_FRAMES && pc != 0; n++) {
-		print_frame(n, pc, lookup);
+	for (int n = 0, printed = 0; pc != 0 && printed < MAX_FRAMES; n++) {
+		const uintptr_t *record = (const uintptr_t *)fp;
+
+		if (!repeated(pc, &last, &times)) {
+			print_frame(n, pc, lookup);
+			printed++;
+		}
 		if (fp == 0 || !stack_query(fp, &next) || !valid_record(fp, &next))
-			return;
+			break;
 		if (next.lo != here.lo) {
 			console_printf("    on the stack of ");
 			print_owner(&next);
 			console_printf(":\n");
+		} else if (fp <= here.high_water) {
+			break; /* frames go up: this is no chain, or a loop */
 		}
 		here = next;
-		pc = ((uintptr_t *)fp)[1];
+		here.high_water = fp;
+		pc = record[1];
 		lookup = pc - 1; /* the call, not what follows it: that may be the next function */
-		if (((uintptr_t *)fp)[0] <= fp && ((uintptr_t *)fp)[0] >= here.lo)
-			return;
-		fp = ((uintptr_t *)fp)[0];
+		fp = record[0];
 	}
+	repeated(0, &last, &times);
 }
 
 void socle_traceback(void)
@@ -62,7 +84,8 @@ static void describe(const char *what, uintptr_t address)
 {
 	struct socle_stack_info info;
 
-	if (!stack_query(address, &info))
+	/* An empty stack's SP is just above it. */
+	if ((!stack_query(address - 1, &info) || address <= info.lo) && !stack_query(address, &info))
 		return;
 	console_printf("  %s %p is ", what, (void *)address);
 	if (address < info.lo)
@@ -75,20 +98,16 @@ static void describe(const char *what, uintptr_t address)
 
 static void print_current(const struct tcb *tcb)
 {
-	const struct g *g = (const struct g *)tcb;
+	const struct g *g = (const struct g *)tcb, *current;
 
 	if (g == NULL || g->m == NULL)
 		return;
-	console_printf("  running: ");
-	if (!on_g0(g))
-		console_printf("goroutine %lu (%s) on m%u", g->id, g_name(g), g->m->id);
-	else if (g->m->current != NULL)
-		console_printf("m%u's g0, in a foreign call of goroutine %lu (%s)", g->m->id, g->m->current->id,
-			       g_name(g->m->current));
-	else
-		console_printf("m%u's g0", g->m->id);
-	if (g->m->current != NULL && g->m->current->callbacks > 0)
-		console_printf(", %u callbacks deep", g->m->current->callbacks);
+	current = g->m->current;
+	console_printf("  running: m%u", g->m->id);
+	if (current != NULL)
+		console_printf(", goroutine %lu (%s)", current->id, g_name(current));
+	if (current != NULL && current->callbacks > 0)
+		console_printf(", %u callbacks deep", current->callbacks);
 	console_printf("\n");
 }
 

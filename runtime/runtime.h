@@ -87,7 +87,6 @@ struct m {
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
 	struct m *next;        /* idle list: sched.lock */
-	struct m *all;
 };
 
 #define RUN_QUEUE 256
@@ -105,6 +104,7 @@ extern struct m m0;
 extern struct p p0;
 
 static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
+static inline SOCLE_UNCHECKED const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
 static inline void lock(struct lock *l)
@@ -126,8 +126,6 @@ void schedule(void) __attribute__((noreturn)); /* on g0 */
 void park(struct lock *release, const char *why, const void *on); /* until ready(g); unlocks when it is safe to */
 void ready(struct g *g);
 struct g *all_gs(void);
-struct m *all_ms(void);
-const char *g_name(const struct g *g);        /* never NULL */
 int require_goroutine(void);                  /* 0, or -1 and EPERM on g0 */
 
 /* ---- foreign.c ---- */

@@ -8,9 +8,10 @@ void cpu_check(void)
 {
 	uint32_t divide = CP15_READ(0, c0, c2, 0) >> 24 & 0xf; /* ID_ISAR0: 2, SDIV and UDIV in ARM state */
 	uint32_t timer = CP15_READ(0, c0, c1, 1) >> 16 & 0xf;  /* ID_PFR1: 1, the generic timer */
-	uint32_t mvfr1;
+	uint32_t mvfr1 = 0;
 
-	__asm__(".fpu vfpv4\n\tvmrs %0, mvfr1" : "=r"(mvfr1));
+	if (CP15_READ(0, c1, c0, 2) & 0x300000) /* CPACR: else there is not even MVFR1 */
+		__asm__(".fpu vfpv4\n\tvmrs %0, mvfr1" : "=r"(mvfr1));
 	if (divide >= 2 && timer >= 1 && mvfr1 >> 28 >= 1)
 		return;
 	console_printf("socle: this processor (MIDR %x) lacks%s%s%s\n", (unsigned)CP15_READ(0, c0, c0, 0),

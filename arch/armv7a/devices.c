@@ -12,8 +12,23 @@ static inline volatile uint32_t *device_register(uintptr_t base, uintptr_t offse
 /* ---- UART: ARM DDI 0183 ---- */
 
 #define UART(offset) (*device_register(BOARD_UART_BASE, offset))
-enum { UART_DR = 0x00, UART_FR = 0x18, UART_IBRD = 0x24, UART_FBRD = 0x28, UART_LCRH = 0x2c, UART_CR = 0x30, UART_IMSC = 0x38 };
-enum { FR_BUSY = 1 << 3, FR_TX_FULL = 1 << 5, LCRH_FIFO = 1 << 4, LCRH_8_BITS = 3 << 5, CR_ENABLE = 1, CR_TX_RX = 3 << 8 };
+enum {
+	UART_DR = 0x00,
+	UART_FR = 0x18,
+	UART_IBRD = 0x24,
+	UART_FBRD = 0x28,
+	UART_LCRH = 0x2c,
+	UART_CR = 0x30,
+	UART_IMSC = 0x38,
+};
+enum {
+	FR_BUSY = 1 << 3,
+	FR_TX_FULL = 1 << 5,
+	LCRH_FIFO = 1 << 4,
+	LCRH_8_BITS = 3 << 5,
+	CR_ENABLE = 1,
+	CR_TX_RX = 3 << 8,
+};
 
 void uart_init(void)
 {
@@ -46,17 +61,26 @@ void uart_flush(void)
 
 #define GICD(offset) (*device_register(BOARD_GICD_BASE, offset))
 #define GICC(offset) (*device_register(BOARD_GICC_BASE, offset))
-enum { GICD_CTLR = 0x000, GICD_TYPER = 0x004, GICD_IGROUPR = 0x080, GICD_ISENABLER = 0x100, GICD_ICENABLER = 0x180,
-       GICD_ICPENDR = 0x280, GICD_ICACTIVER = 0x380, GICD_IPRIORITYR = 0x400 };
+enum {
+	GICD_CTLR = 0x000,
+	GICD_TYPER = 0x004,
+	GICD_IGROUPR = 0x080,
+	GICD_ISENABLER = 0x100,
+	GICD_ICENABLER = 0x180,
+	GICD_ICPENDR = 0x280,
+	GICD_ICACTIVER = 0x380,
+	GICD_IPRIORITYR = 0x400,
+};
 enum { GICC_CTLR = 0x00, GICC_PMR = 0x04, GICC_IAR = 0x0c, GICC_EOIR = 0x10, GICC_APR0 = 0xd0 };
 enum { INTERRUPT_ID = 0x3ff, FIRST_SPECIAL_ID = 1020 };
+
+_Static_assert(BOARD_TIMER_INTERRUPT >= 16 && BOARD_TIMER_INTERRUPT < 32, "private to each CPU: in the first word");
 
 /* All that a loader may have left is disabled, then the timer's interrupt is let through. */
 void interrupts_init(void)
 {
 	unsigned words = (GICD(GICD_TYPER) & 0x1f) + 1, bit = 1u << (BOARD_TIMER_INTERRUPT % 32);
 
-	_Static_assert(BOARD_TIMER_INTERRUPT >= 16 && BOARD_TIMER_INTERRUPT < 32, "private to each CPU: in the first word");
 	GICD(GICD_CTLR) = 0;
 	GICC(GICC_CTLR) = 0;
 	for (unsigned i = 0; i < words; i++) {
@@ -84,6 +108,12 @@ static struct {
 	uint32_t ns_whole, ns_fraction;     /* nanoseconds a count, and 2^-32ths of one */
 	uint32_t counts_whole, counts_fraction; /* counts a nanosecond, rounded up: never early */
 } clock;
+
+static void set_timer_control(uint32_t value)
+{
+	CP15_WRITE(0, c14, c3, 1, value); /* CNTV_CTL */
+	barrier_instruction();            /* takes effect before what follows */
+}
 
 static uint64_t read_counter(void)
 {
@@ -114,18 +144,13 @@ void clock_init(void)
 	clock.ns_fraction = (uint32_t)ns;
 	clock.counts_whole = counts >> 32;
 	clock.counts_fraction = (uint32_t)counts;
+	set_timer_control(TIMER_OFF); /* whatever the loader had set */
 	clock.base = read_counter();
 }
 
 int64_t clock_now(void)
 {
 	return (int64_t)scale(read_counter() - clock.base, clock.ns_whole, clock.ns_fraction);
-}
-
-static void set_timer_control(uint32_t value)
-{
-	CP15_WRITE(0, c14, c3, 1, value); /* CNTV_CTL */
-	barrier_instruction();            /* takes effect before what follows */
 }
 
 void timer_set(int64_t deadline)
@@ -137,7 +162,9 @@ void timer_set(int64_t deadline)
 	if (deadline == INT64_MAX)
 		return;
 	/* From now, not from boot: so the scale's rounding counts for the wait alone. One more for the part-counts. */
-	compare = read_counter() + (left <= 0 ? 0 : scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1);
+	compare = read_counter();
+	if (left > 0)
+		compare += scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1;
 	__asm__ volatile("mcrr p15, 3, %Q0, %R0, c14" : : "r"(compare) : "memory"); /* CNTV_CVAL */
 	set_timer_control(TIMER_ON);
 }

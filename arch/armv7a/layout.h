@@ -62,7 +62,6 @@
 #define TCB_SP 8
 #define CONTEXT_SIZE 104 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 96    /* in it: r11 and lr, as a frame record that a traceback can start from */
-#define CONTEXT_FP 96 /* in a saved context: r11 and lr, a frame record that a traceback can start from */
 #define REGS_SIZE 72
 #define REGS_PC 60
 #define REGS_CPSR 64 /* and fpscr after it */

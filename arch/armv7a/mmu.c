@@ -38,8 +38,8 @@ static bool walks_cached; /* table walks see the data cache */
 
 extern char image_start[], image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
 
-/* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the MMU
- * off, code goes on at the same address, and there is no data access until it is on again. */
+/* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the
+ * MMU off, code goes on at the same address, and there is no data access until it is on again. */
 static void use_tables(const first_level *tables, uint32_t sctlr_set)
 {
 	uint32_t off = CP15_READ(0, c1, c0, 0) & ~(uint32_t)SCTLR_M, on = off | SCTLR_M | sctlr_set;
@@ -51,7 +51,7 @@ static void use_tables(const first_level *tables, uint32_t sctlr_set)
 			 "mcr p15, 0, %[ttbr], c2, c0, 0\n\t"
 			 "mcr p15, 0, %[client], c3, c0, 0\n\t" /* DACR */
 			 "mcr p15, 0, %[zero], c13, c0, 1\n\t" /* CONTEXTIDR: ASID 0 */
-			 "isb\n\t"                             /* before the TLB is emptied, or it fills from the old ones */
+			 "isb\n\t"                             /* before the TLB is emptied: else it fills anew */
 			 "mcr p15, 0, %[zero], c8, c7, 0\n\t"  /* TLBIALL */
 			 "mcr p15, 0, %[zero], c7, c5, 0\n\t"  /* ICIALLU, */
 			 "mcr p15, 0, %[zero], c7, c5, 6\n\t"  /* BPIALL: memory types and permissions changed */
@@ -209,7 +209,8 @@ static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 {
 	for (uintptr_t va = lo, next; va < hi; va = next) {
 		next = va + MIB;
-		if (va % MIB == 0 && next <= hi && table[va / MIB] == 0 && !has_image(va, next) && !has_absent(info, va, next)) {
+		if (va % MIB == 0 && next <= hi && table[va / MIB] == 0 && !has_image(va, next) &&
+			!has_absent(info, va, next)) {
 			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
 			continue;
 		}

@@ -72,15 +72,14 @@ END(arch_mcall)
 
 @ void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
 @
-@	old sp - 4   lr    }  the frame record that fn's own
-@	old sp - 8   r11   }  record, on the other stack, leads to
-@	old sp - 12  r5       only for the alignment
-@	old sp - 16  r4    <- tcb->sp
+@ The old stack gets a whole context, as drawn above, though fn preserves what is in it: arch_resume(old) then returns
+@ from this call in fn's stead, whatever fn has made of the registers. That is how a foreign call that has failed is
+@ ended. fn's own frame record, on the other stack, leads to the one in the context.
 FUNCTION(arch_call_on):
-	push	{r4, r5, r11, lr}
-	add	r11, sp, #8
-	mrc	p15, 0, r4, c13, c0, 3		@ old: r4 and r11 are fn's to keep
-	str	sp, [r4, #TCB_SP]
+	mrc	p15, 0, r12, c13, c0, 3		@ old
+	save_context r12
+	add	r11, sp, #CONTEXT_FP
+	mov	r4, r12				@ fn preserves r4 and r11
 	ldr	r3, [r0, #TCB_SP]
 	bic	r3, r3, #7			@ AAPCS: SP is a multiple of 8 at a call
 	clrex
@@ -90,12 +89,14 @@ FUNCTION(arch_call_on):
 	blx	r1
 	clrex
 	mcr	p15, 0, r4, c13, c0, 3
-	sub	sp, r11, #8			@ not from tcb->sp: nested calls have stored there since
-	pop	{r4, r5, r11, pc}
+	ldr	r4, [r11, #-28]
+	mov	sp, r11				@ not from tcb->sp: nested calls have stored there since
+	pop	{r11, pc}
 END(arch_call_on)
 
 @ Where a context of arch_init_context() starts: fn in r4, its argument in r5, 0 in r11 and lr. fn must not return.
 FUNCTION(context_start):
+	mov	lr, #0				@ it led here; the chain of frames ends
 	mov	r0, r5
 	bx	r4
 END(context_start)

@@ -60,6 +60,7 @@ static void describe_undefined(struct trap *t)
 	if (instruction == UDF(UDF_DIVIDE)) {
 		t->kind = TRAP_DIVIDE;
 		t->name = "division by zero";
+		t->pc = t->regs->r[14]; /* in whoever divided, not in the helper that libgcc calls then */
 	} else if (instruction == UDF(UDF_COMPILER)) {
 		t->name = "trap instruction, put there by the compiler";
 	}
@@ -132,8 +133,10 @@ void trap_handle(struct arch_regs *regs, unsigned vector)
 		interrupt_handle();
 		return;
 	}
-	if (vector == VECTOR_SVC && machine_is_exiting())
-		return; /* nobody listens to semihosting */
+	if (vector == VECTOR_SVC && machine_is_exiting()) {
+		regs->r[15] += 4; /* nobody listens to semihosting: past the instruction */
+		return;
+	}
 	if (regs->cpsr & CPSR_T && (vector == VECTOR_UNDEFINED || vector == VECTOR_SVC))
 		regs->r[15] += 2; /* in Thumb state LR was 2 past it, not 4 */
 	if (nested)

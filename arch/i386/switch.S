@@ -97,19 +97,21 @@ arch_mcall:
 /*
  * void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
  *
+ * What it leaves on the old stack is the frame above, so that instead of fn's return somebody may resume the old
+ * context, which is to return from here with the callee-saved registers as they were.
+ *
  *	old stack                          new stack
  *	EBP + 16  arg                      to->sp    and up: left as it is
  *	EBP + 12  fn                       ...       alignment
  *	EBP +  8  to                       ESP       arg
- *	EBP +  4  return address           ESP - 4   return address, and then fn's saved EBP leads to
- *	EBP       caller's EBP             <-------- the frame on the left
- *	EBP -  4  caller's EBX; old->sp
+ *	EBP +  4  return address           ESP - 4   return address, and then fn's saved EBP, which leads to
+ *	EBP       caller's EBP             <-------- the frame record on the left
+ *	EBP - 20  old->sp: MXCSR
  */
 	.globl	arch_call_on
 arch_call_on:
-	pushl	%ebp
-	movl	%esp, %ebp
-	pushl	%ebx
+	save_context
+	leal	CONTEXT_FP(%esp), %ebp
 	movl	8(%ebp), %edx
 	movl	%gs:CPU_TCB, %ebx
 	movl	%esp, TCB_SP(%ebx)
@@ -122,7 +124,9 @@ arch_call_on:
 	movl	TCB_LIMIT(%ebx), %ecx
 	movl	%ecx, %gs:CPU_LIMIT
 	movl	%ebx, %gs:CPU_TCB
-	leal	-4(%ebp), %esp		/* not old->sp: callbacks may have moved that */
+	leal	8 - CONTEXT_FP(%ebp), %esp	/* not old->sp: callbacks may have moved that */
+	popl	%edi
+	popl	%esi
 	popl	%ebx
 	popl	%ebp
 	ret

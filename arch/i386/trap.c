@@ -117,7 +117,7 @@ void trap_enter(struct task *task)
  * fn starts as if it had been called: where the new SP is a little below the interrupted one, by the interrupted
  * instruction, so that a traceback from fn goes on there (Go's sigpanic does that); elsewhere the chain of frames
  * ends. Segments, flags and FPU are as the ABI has them: what is abandoned may have left there anything, even an
- * exception that the next x87 instruction would raise. Interrupts are on: they may have been masked by what has gone wild.
+ * exception that the next x87 instruction would raise. Interrupts are on: what has gone wild may have masked them.
  */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {

@@ -106,11 +106,12 @@ static void reserve(uint64_t base, uint64_t size)
 	add(info.reserved, &info.nreserved, sizeof info.reserved / sizeof info.reserved[0], base, size);
 }
 
-/* The stacks come before what Multiboot 1's header speaks of, so a loader that knows no better might put one there. */
+/* Multiboot 1's header on x86_64 speaks of text and data only; the stacks come before, and a loader that knows no
+ * better may put a module there (GRUB does: its multiboot2 reads the whole ELF file and does not). */
 static void reserve_module(uint64_t base, uint64_t size)
 {
 	if (base < (uintptr_t)image_end && base + size > (uintptr_t)image_start)
-		stop("a module lies where the image has its stacks");
+		stop("a module lies inside the image (Multiboot 2 would know better)");
 	reserve(base, size);
 }
 
@@ -245,20 +246,24 @@ static void parse_mb2(const uint32_t *mb2)
 
 /* ---- */
 
+/* PVH's own magic goes first: qboot enters by PVH with Multiboot's in EAX. To Multiboot 1 it would be flags that
+ * do not exist, to Multiboot 2 a size of 800 MiB. */
 static void parse(uint32_t magic, uint32_t address)
 {
 	const struct pvh_info *pvh;
 
-	info.protocol = magic == MB1_MAGIC ? "Multiboot 1" : magic == MB2_MAGIC ? "Multiboot 2" : "none";
+	info.protocol = "none";
 	pvh = at(address, sizeof *pvh, "the loader left nothing: neither PVH nor Multiboot");
 	reserve(0, LOW_MEMORY);
-	if (magic == MB1_MAGIC) {
-		parse_mb1((const void *)pvh);
-	} else if (magic == MB2_MAGIC) {
-		parse_mb2((const void *)pvh);
-	} else if (pvh->magic == PVH_MAGIC) {
+	if (pvh->magic == PVH_MAGIC) {
 		info.protocol = "PVH";
 		parse_pvh(pvh);
+	} else if (magic == MB1_MAGIC) {
+		info.protocol = "Multiboot 1";
+		parse_mb1((const void *)pvh);
+	} else if (magic == MB2_MAGIC) {
+		info.protocol = "Multiboot 2";
+		parse_mb2((const void *)pvh);
 	} else {
 		stop("the loader speaks neither PVH nor Multiboot");
 	}

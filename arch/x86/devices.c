@@ -2,8 +2,8 @@
  * The PC's devices. Console: a 16550 at COM1, polled. Clock: the time stamp counter, from the moment start.S read it.
  * Timer: the local APIC's, one shot at a time. Their frequencies come from CPUID where it knows them; else both are
  * measured against the 8254, whose frequency everybody knows, when the time is first asked for: not at boot, which
- * would be 10 ms later for it. The smallest of three measurements counts, because whatever disturbs one (SMM, the
- * host) only lengthens it.
+ * would be 10 ms later for it. All three are read together at both ends, as nearly at once as it gets: to wait for
+ * an end instead would make every disturbance (SMM, the host) part of the result.
  *
  * Scaling is one multiplication by a 32.32 fixed-point ratio: nothing to divide, nothing to overflow for 292 years,
  * and 1 part in 10^9 off at most. Rejected: the APIC's TSC deadline mode (not in QEMU), HPET (not in every PC), the
@@ -123,7 +123,7 @@ void irq_start(void)
 
 /* ---- Clock ---- */
 
-enum { NS = 1000000000, PIT_COUNT = BOARD_PIT_HZ / 300 }; /* three of 3.3 ms */
+enum { NS = 1000000000 };
 
 uint64_t boot_tsc;
 static uint64_t ns_per_tsc, ticks_per_ns; /* 32.32 fixed point; 0: not known yet */
@@ -138,47 +138,63 @@ static uint64_t scale(uint64_t a, uint64_t ratio)
 
 struct counts {
 	uint64_t tsc;
-	uint32_t timer;
+	uint32_t timer, pit; /* these two count down */
 };
 
+/* The three at one moment. Of four tries the one that was disturbed least. */
 static struct counts read_counts(void)
 {
-	return (struct counts){ read_tsc(), apic_read(APIC_TIMER_CURRENT) };
+	struct counts best = { 0 };
+	uint64_t least = ~0ull;
+
+	for (int i = 0; i < 4; i++) {
+		uint64_t start = read_tsc(), taken;
+		uint32_t timer = apic_read(APIC_TIMER_CURRENT), pit;
+
+		outb(BOARD_PIT + 3, 0x80); /* channel 2: hold the count for the two reads */
+		taken = read_tsc() - start;
+		pit = inb(BOARD_PIT + 2);
+		pit |= (uint32_t)inb(BOARD_PIT + 2) << 8;
+		if (taken < least) {
+			least = taken;
+			best = (struct counts){ start + taken / 2, timer, pit };
+		}
+	}
+	return best;
 }
 
-/* How far both count in PIT_COUNT + 1 periods of the 8254: its channel 2, mode 0, is up by then (its data sheet). */
+/* How far the three count in some 10 ms. */
 static struct counts measure(void)
 {
 	struct counts start, end;
-	unsigned tries = 1u << 24; /* a read takes some 500 ns at least, if anything is there */
+	unsigned tries = 1u << 18;
 
+	apic_write(APIC_LVT_TIMER, LVT_MASKED);
+	apic_write(APIC_TIMER_INITIAL, ~0u);
 	outb(BOARD_PORT_B, (inb(BOARD_PORT_B) & ~3) | 1); /* speaker off, channel 2 counts */
-	outb(BOARD_PIT + 3, 0xb0);
-	outb(BOARD_PIT + 2, PIT_COUNT & 0xff);
-	outb(BOARD_PIT + 2, PIT_COUNT >> 8);
+	outb(BOARD_PIT + 3, 0xb0);                        /* channel 2, mode 0: down from 65535, 55 ms */
+	outb(BOARD_PIT + 2, 0xff);
+	outb(BOARD_PIT + 2, 0xff);
+	read_counts(); /* the 8254 begins with its next clock pulse, not with the write */
 	start = read_counts();
-	while (!(inb(BOARD_PORT_B) & 0x20))
+	do {
 		ASSERT(--tries, "no 8254 to measure the clock with");
-	end = read_counts();
-	return (struct counts){ end.tsc - start.tsc, start.timer - end.timer };
+		end = read_counts();
+	} while (start.pit - end.pit < BOARD_PIT_HZ / 100);
+	apic_start();
+	return (struct counts){ end.tsc - start.tsc, start.timer - end.timer, start.pit - end.pit };
 }
 
 static struct counts measure_frequencies(void)
 {
-	struct counts best = { ~0ull, 0 };
+	struct counts run;
+	unsigned tries = 10;
 
-	apic_write(APIC_LVT_TIMER, LVT_MASKED);
-	for (int i = 0; i < 3; i++) {
-		apic_write(APIC_TIMER_INITIAL, ~0u);
-		struct counts now = measure();
-
-		if (now.tsc < best.tsc)
-			best = now;
-	}
-	apic_start();
-	best.tsc = best.tsc * BOARD_PIT_HZ / (PIT_COUNT + 1);
-	best.timer = (uint64_t)best.timer * BOARD_PIT_HZ / (PIT_COUNT + 1);
-	return best;
+	do {
+		ASSERT(tries--, "the clock cannot be measured: the 8254 runs out each time");
+		run = measure();
+	} while (inb(BOARD_PORT_B) & 0x20); /* up: more than 55 ms are gone, and the count has wrapped */
+	return (struct counts){ run.tsc * BOARD_PIT_HZ / run.pit, (uint64_t)run.timer * BOARD_PIT_HZ / run.pit, 0 };
 }
 
 /* SDM 3, 18.7.3: leaf 0x15 has the crystal's frequency (or 0) and what the TSC makes of it; the timer runs on the
@@ -190,7 +206,7 @@ static struct counts find_frequencies(void)
 	if (cpuid(0, 0).a >= 0x15)
 		leaf = cpuid(0x15, 0);
 	if (leaf.a && leaf.b && leaf.c)
-		return (struct counts){ (uint64_t)leaf.c * leaf.b / leaf.a, leaf.c };
+		return (struct counts){ (uint64_t)leaf.c * leaf.b / leaf.a, leaf.c, 0 };
 	return measure_frequencies();
 }
 

@@ -16,7 +16,7 @@ static const struct {
 	[3] = { "breakpoint", TRAP_OTHER },
 	[4] = { "overflow (INTO)", TRAP_OTHER },
 	[5] = { "BOUND range exceeded", TRAP_OTHER },
-	[6] = { "invalid opcode", TRAP_ILLEGAL },
+	[6] = { "undefined instruction", TRAP_ILLEGAL },
 	[7] = { "no FPU (it is turned off)", TRAP_OTHER },
 	[VECTOR_DOUBLE_FAULT] = { "double fault", TRAP_FATAL },
 	[10] = { "invalid TSS", TRAP_OTHER },

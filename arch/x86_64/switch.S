@@ -86,27 +86,30 @@ arch_mcall:
 /*
  * void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
  *
- *	old stack                          new stack
- *	RBP +  8  return address           to->sp    and up: left as it is
- *	RBP       caller's RBP  <-------   ...       alignment
- *	RBP -  8  old; old->sp          |  RSP -  8  return address
- *	                                `- RSP - 16  fn's saved RBP
+ * The old stack gets a whole context, though fn preserves what is in it: arch_resume(old) then returns from this call
+ * in fn's stead, whatever fn has made of the registers. That is how a foreign call that has failed is ended.
+ *
+ *	old stack                             new stack
+ *	RBP +  8  return address              to->sp    and up: left as it is
+ *	RBP       caller's RBP  <-------      ...       alignment
+ *	RBP -  8  caller's RBX         |      RSP -  8  return address
+ *	...       the rest             `----- RSP - 16  fn's saved RBP
+ *	RBP - 48  old->sp
  */
 	.globl	arch_call_on
 arch_call_on:
-	pushq	%rbp
-	movq	%rsp, %rbp
-	movq	%fs:CPU_TCB, %rax
-	pushq	%rax
-	movq	%rsp, TCB_SP(%rax)
+	save_context
+	leaq	CONTEXT_FP(%rsp), %rbp
+	movq	%fs:CPU_TCB, %rbx	/* old: fn preserves RBX and RBP */
+	movq	%rsp, TCB_SP(%rbx)
 	enter_tcb
 	andq	$-16, %rsp
 	movq	%rdx, %rdi
 	callq	*%rsi
-	movq	-8(%rbp), %rax
-	movq	TCB_LIMIT(%rax), %rcx
+	movq	TCB_LIMIT(%rbx), %rcx
 	movq	%rcx, %fs:CPU_LIMIT
-	movq	%rax, %fs:CPU_TCB
+	movq	%rbx, %fs:CPU_TCB
+	movq	-8(%rbp), %rbx
 	leave				/* not old->sp: callbacks may have moved that */
 	ret
 

@@ -125,7 +125,10 @@ static void read_chosen(const void *tree)
 
 static bool in_ram(uintptr_t address) { return address >= BOARD_RAM_BASE && address < RAM_MAX - TREE_MAX; }
 
-static bool is_tree(uintptr_t address) { return in_ram(address) && address % 4 == 0 && fdt_magic(address) == FDT_MAGIC; }
+static bool is_tree(uintptr_t address)
+{
+	return in_ram(address) && address % 4 == 0 && fdt_magic(address) == FDT_MAGIC;
+}
 
 static const char *problem_with(const void *tree)
 {

@@ -4,7 +4,7 @@
  * VFP; then boot_main() in C, which turns the MMU on. No memory is written before the loader's cache lines are
  * out of the way. r2 is what Linux's boot protocol makes it: the device tree, perhaps.
  *
- *	r6  the loader's r2        r7  SCTLR (and HSCTLR) as the loader left it
+ *	r6  the loader's r2     r7  SCTLR and HSCTLR, as the loader left them     r10  the mode it left
  */
 #include "layout.h"
 
@@ -31,16 +31,24 @@ boot_entry:
 	cmp	r0, r1
 	bne	park
 
+	@ A loader's caches are cleaned while they are still on, too: with them off, instructions come from memory.
+	mrc	p15, 0, r7, c1, c0, 0		@ SCTLR
+	mrs	r0, cpsr
+	and	r10, r0, #MODE_MASK
+	cmp	r10, #MODE_HYP
+	mrceq	p15, 4, r0, c1, c0, 0		@ HSCTLR
+	orreq	r7, r7, r0
+	tst	r7, #SCTLR_C
+	blne	empty_caches
+
 	@ SCTLR for PL1. SCTLR.A is 0: C code and libraries make unaligned accesses, as the ABI lets them.
-	mrc	p15, 0, r7, c1, c0, 0
+	mrc	p15, 0, r0, c1, c0, 0
 	ldr	r1, =SCTLR_CLEAR
-	bic	r0, r7, r1
+	bic	r0, r0, r1
 	orr	r0, r0, #SCTLR_CP15BEN
 	mcr	p15, 0, r0, c1, c0, 0
 	isb
-	mrs	r0, cpsr
-	and	r0, r0, #MODE_MASK
-	cmp	r0, #MODE_HYP
+	cmp	r10, #MODE_HYP
 	beq	leave_hyp
 
 in_pl1:
@@ -82,11 +90,14 @@ in_pl1:
 	bic	r0, r0, #0xc0000000		@ NEON and d16-d31 not disabled
 	mcr	p15, 0, r0, c1, c0, 2
 	isb					@ before the first VFP instruction
+	mrc	p15, 0, r0, c1, c0, 2
+	tst	r0, #0x00300000			@ still 0: there is no VFP, as cpu_check() is going to say
+	beq	1f
 	mov	r0, #0x40000000			@ EN
 	vmsr	fpexc, r0
 	mov	r0, #0
 	vmsr	fpscr, r0
-	clrex
+1:	clrex
 	mov	r11, #0				@ the frame chain ends here
 	mov	lr, #0
 	mov	r0, r6
@@ -94,11 +105,10 @@ in_pl1:
 
 @ HYP mode: the loader's choice on CPUs with virtualization. Nothing of PL1 is to trap here, and down we go.
 leave_hyp:
-	mrc	p15, 4, r1, c1, c0, 0		@ HSCTLR: the loader may have run with these caches
-	orr	r7, r7, r1
+	mrc	p15, 4, r1, c1, c0, 0
 	bic	r1, r1, #(SCTLR_M | SCTLR_C)
 	bic	r1, r1, #SCTLR_I
-	mcr	p15, 4, r1, c1, c0, 0
+	mcr	p15, 4, r1, c1, c0, 0		@ HSCTLR
 	isb
 	ldr	r1, =hyp_vectors
 	mcr	p15, 4, r1, c12, c0, 0		@ HVBAR
@@ -129,8 +139,8 @@ park:
 	wfe
 	b	park
 
-@ ACTLR.SMP, bit 6, where that is what it is: on these cores caches and exclusives work only for a CPU that takes part in
-@ coherency, alone or not. In Non-secure state it may be the loader's to set; the write is then ignored.
+@ ACTLR.SMP, bit 6, where that is what it is: on these cores caches and exclusives work only for a CPU that takes part
+@ in coherency, alone or not. In Non-secure state it may be the loader's to set; the write is then ignored.
 join_coherency:
 	mrc	p15, 0, r0, c0, c0, 0		@ MIDR: implementer ARM, part
 	ldr	r1, =0xff00fff0
@@ -150,8 +160,8 @@ join_coherency:
 smp_parts:					@ Cortex-A7, -A15, -A12, -A17
 	.word	0x4100c070, 0x4100c0f0, 0x4100c0d0, 0x4100c0e0, 0
 
-@ Data and unified caches by set and way, up to the level of coherency (ARM ARM B2.2.7). If the loader had caches on, its
-@ lines are cleaned, too: our image may be in them. If not, their contents are random at reset, and only invalidated.
+@ Data and unified caches by set and way, up to the level of coherency (ARM ARM B2.2.7). If the loader had caches on,
+@ its lines are cleaned, too: our image may be in them. If not, they are random at reset, and only invalidated.
 empty_caches:
 	dmb
 	mrc	p15, 1, r0, c0, c0, 1		@ CLIDR

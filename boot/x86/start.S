@@ -14,7 +14,11 @@
 #include "layout.h"
 
 #define MB1_MAGIC 0x1badb002
-#define MB1_FLAGS 0x00010003 /* addresses below; modules on pages, memory map */
+#ifdef __i386__
+#define MB1_FLAGS 0x00000003 /* modules on pages, memory map */
+#else
+#define MB1_FLAGS 0x00010003 /* and addresses, instead of an ELF64 that is not looked at */
+#endif
 #define MB2_MAGIC 0xe85250d6
 
 #define CR0_WP_PG 0x80010000
@@ -37,7 +41,9 @@ mb2_end:
 	.balign	4
 mb1_header:
 	.long	MB1_MAGIC, MB1_FLAGS, -(MB1_MAGIC + MB1_FLAGS)
+#ifdef __x86_64__
 	.long	mb1_header, text_start, data_end, image_end, boot_entry
+#endif
 
 	.section .note.Xen, "a", @note
 	.balign	4

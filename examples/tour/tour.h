@@ -5,15 +5,17 @@
 
 #include "socle.h"
 
-/* What the foreign library offers: a routine with a stack frame of `frame` bytes, which calls back from below it. */
+/* A foreign library's routine, with a stack frame of `frame` bytes, that calls back from below it. */
 struct eater {
 	size_t frame;
-	socle_fn callback; /* NULL: none */
+	socle_fn callback;
 	void *arg;
-	int intact;        /* out: the frame still held what was written to it before the callback */
-	const void *sp;    /* out: where its stack stood */
+	bool intact; /* out: after the callback the frame still held what was written to it before */
 };
 
 void eat_frame(void *eater);
+
+/* Calls itself without end. */
+void recurse(void *unused);
 
 #endif

@@ -1,9 +1,6 @@
 /*
- * A foreign library, compiled as its vendor would: no stack checks. It fills a big array on its stack, calls back in
- * the middle of its work, and looks whether the array has survived.
+ * A foreign library, compiled as its vendor would: no stack checks.
  */
-#include <stdint.h>
-
 #include "../tour.h"
 
 void eat_frame(void *arg)
@@ -13,10 +10,23 @@ void eat_frame(void *arg)
 
 	for (size_t i = 0; i < e->frame; i++)
 		frame[i] = (unsigned char)(i * 7);
-	e->sp = __builtin_frame_address(0);
-	if (e->callback != NULL)
-		socle_callback(e->callback, e->arg);
-	e->intact = 1;
+	socle_callback(e->callback, e->arg);
+	e->intact = true;
 	for (size_t i = 0; i < e->frame; i++)
 		e->intact &= frame[i] == (unsigned char)(i * 7);
+}
+
+static int depth_of(volatile int *above)
+{
+	volatile int here = *above + 1;
+
+	return here < 0 ? 0 : depth_of(&here) + here;
+}
+
+void recurse(void *unused)
+{
+	volatile int zero = 0;
+
+	(void)unused;
+	depth_of(&zero);
 }

@@ -1,0 +1,48 @@
+/*
+ * What an image that tests itself needs. CHECK counts; finish() prints the count, which must be the one that
+ * tests.toml declares, and gives main's status. repeatedly() runs a test three times, for what is kept for reuse (free
+ * stacks, idle m's, page tables, the C library's heap) to settle; then once more, and no frame and no stack may be
+ * missing.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdio.h>
+
+#include "runtime/runtime.h"
+#include "socle.h"
+
+static unsigned checks_passed, checks_failed;
+
+static inline void check(bool condition, const char *text, const char *file, int line)
+{
+	if (condition) {
+		checks_passed++;
+		return;
+	}
+	checks_failed++;
+	printf("%s:%d: failed: %s\n", file, line, text);
+}
+
+#define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)
+
+static inline int finish(void)
+{
+	printf("checks: %u passed, %u failed\n", checks_passed, checks_failed);
+	return checks_failed > 0;
+}
+
+static inline void repeatedly(void (*test)(void))
+{
+	size_t stacks, frames;
+
+	for (int i = 0; i < 3; i++)
+		test();
+	stacks = stacks_in_use();
+	frames = frames_free();
+	test();
+	CHECK(frames_free() == frames);
+	CHECK(stacks_in_use() == stacks);
+}
+
+#endif

@@ -1,0 +1,94 @@
+#include "wrong.h"
+
+#include <stddef.h>
+
+void read_null(void *unused)
+{
+	(void)unused;
+	(void)*(volatile int *)8;
+}
+
+void write_wild(void *unused)
+{
+	(void)unused;
+	*(volatile int *)(sizeof(void *) == 8 ? (uintptr_t)0x123456789000 : (uintptr_t)0xfe000000) = 1;
+}
+
+void write_text(void *unused)
+{
+	(void)unused;
+	*(volatile int *)((uintptr_t)write_text & ~(uintptr_t)3) = 0;
+}
+
+static const int constant = 5;
+void write_constant(void *unused)
+{
+	(void)unused;
+	*(volatile int *)&constant = 6;
+}
+
+void jump_nowhere(void *unused)
+{
+	void (*volatile nowhere)(void) = (void (*)(void))(sizeof(void *) == 8 ? (uintptr_t)0x123456780000 : (uintptr_t)0xfd000000);
+
+	(void)unused;
+	nowhere();
+}
+
+void execute_data(void *unused)
+{
+	static volatile unsigned code[4];
+	void (*volatile data)(void) = (void (*)(void))(uintptr_t)code;
+
+	(void)unused;
+	data();
+}
+
+/* On x86 the instruction traps; on ARM it gives 0 and compilers call a helper, which traps. */
+extern long long __aeabi_ldivmod(long long, long long);
+void divide_by_zero(void *unused)
+{
+	(void)unused;
+#ifdef __arm__
+	__aeabi_ldivmod(1, 0);
+#else
+	volatile int zero = 0, one = 1;
+
+	one /= zero;
+	(void)one;
+#endif
+}
+
+void undefined_instruction(void *unused)
+{
+	(void)unused;
+#ifdef __arm__
+	__asm__ volatile("udf #0");
+#else
+	__asm__ volatile("ud2");
+#endif
+}
+
+static int deeper(volatile int *above)
+{
+	volatile int here[16];
+
+	here[0] = *above + 1;
+	return here[0] < 0 ? 0 : deeper(here) + here[0];
+}
+
+void overflow_by_recursion(void *unused)
+{
+	volatile int zero = 0;
+
+	(void)unused;
+	deeper(&zero);
+}
+
+void overflow_by_frame(void *bytes)
+{
+	volatile char frame[*(size_t *)bytes];
+
+	frame[0] = 1;
+	frame[*(size_t *)bytes - 1] = frame[0];
+}

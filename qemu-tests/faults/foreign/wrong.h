@@ -1,0 +1,18 @@
+#ifndef WRONG_H
+#define WRONG_H
+
+#include "socle.h"
+
+/* Foreign routines that go wrong in one way each. The argument is not used, but where it says so. */
+void read_null(void *unused);
+void write_wild(void *unused);
+void write_text(void *unused);
+void write_constant(void *unused);
+void jump_nowhere(void *unused);
+void execute_data(void *unused);
+void divide_by_zero(void *unused);
+void undefined_instruction(void *unused);
+void overflow_by_recursion(void *unused);
+void overflow_by_frame(void *bytes); /* size_t: one frame of this size, touched from its far end */
+
+#endif

@@ -1,0 +1,359 @@
+/* Goroutines and channels: order, identity, hand-over, close, errors, many at once. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "qemu-tests/check.h"
+
+static char order[64];
+static size_t steps;
+
+static void step(char c)
+{
+	if (steps < sizeof order - 1)
+		order[steps++] = c;
+	order[steps] = '\0';
+}
+
+static void start_order(void) { steps = 0; }
+
+/* ---- yield ---- */
+
+static void three_steps(void *letter)
+{
+	for (int i = 0; i < 3; i++) {
+		step(*(char *)letter);
+		socle_yield();
+	}
+}
+
+static void test_yield(void)
+{
+	start_order();
+	socle_go(three_steps, "a");
+	socle_go(three_steps, "b");
+	for (int i = 0; i < 4; i++)
+		socle_yield();
+	CHECK(strcmp(order, "ababab") == 0);
+}
+
+/* ---- exit, ids ---- */
+
+static unsigned long seen_id;
+
+static void exits(void *arg)
+{
+	seen_id = socle_id();
+	step('x');
+	socle_exit();
+	step(*(char *)arg);
+}
+
+static void test_exit(void)
+{
+	unsigned long before;
+
+	start_order();
+	socle_go(exits, "y");
+	socle_yield();
+	before = seen_id;
+	socle_go(exits, "y");
+	socle_yield();
+	CHECK(strcmp(order, "xx") == 0);
+	CHECK(seen_id == before + 1);
+	CHECK(socle_id() == 1);
+}
+
+/* ---- what is asked for wrongly ---- */
+
+static void nothing(void *arg) { (void)arg; }
+
+static void test_errors(void)
+{
+	static const size_t absurd[] = {1, 4096, 8191, SIZE_MAX / 2 + 1, SIZE_MAX};
+
+	for (size_t i = 0; i < sizeof absurd / sizeof absurd[0]; i++) {
+		struct socle_go_attr attr = {.stack_size = absurd[i]};
+
+		errno = 0;
+		CHECK(socle_go_attr(&attr, nothing, NULL) == -1 && errno == EINVAL);
+	}
+	errno = 0;
+	CHECK(socle_go(NULL, NULL) == -1 && errno == EINVAL);
+	CHECK(socle_chan_make(SIZE_MAX / 2, 3) == NULL && errno == EINVAL);
+	CHECK(socle_chan_make(SIZE_MAX / 4, 1) == NULL && errno == ENOMEM);
+	CHECK(socle_chan_send(NULL, NULL) == -1 && errno == EINVAL);
+	CHECK(socle_chan_recv(NULL, NULL) == -1 && errno == EINVAL);
+	CHECK(socle_chan_close(NULL) == -1 && errno == EINVAL);
+	socle_chan_free(NULL);
+}
+
+/* ---- sizes: from the smallest to large, used to near their ends ---- */
+
+static size_t reached;
+
+static void __attribute__((noinline)) use_stack(size_t depth)
+{
+	volatile char frame[512];
+
+	frame[0] = 1;
+	reached += 512;
+	if (depth > 1024)
+		use_stack(depth - 1024);
+	frame[511] = frame[0];
+}
+
+static void use_most(void *size) { use_stack(*(size_t *)size - 4096); }
+
+static void test_sizes(void)
+{
+	static size_t sizes[] = {8192, 16384, 65536, 1 << 20, 16 << 20};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		struct socle_go_attr attr = {.name = "sized", .stack_size = sizes[i]};
+
+		reached = 0;
+		CHECK(socle_go_attr(&attr, use_most, &sizes[i]) == 0);
+		socle_yield();
+		CHECK(reached >= (sizes[i] - 4096) / 2);
+	}
+}
+
+/* ---- unbuffered ---- */
+
+static void sends_three(void *chan)
+{
+	for (int i = 1; i <= 3; i++) {
+		step((char)('0' + i));
+		CHECK(socle_chan_send(chan, &i) == 0);
+	}
+	step('e');
+}
+
+static void test_unbuffered(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+	int n = 0;
+
+	start_order();
+	socle_go(sends_three, c);
+	socle_yield();
+	CHECK(strcmp(order, "1") == 0); /* the sender waits for us */
+	for (int i = 1; i <= 3; i++)
+		CHECK(socle_chan_recv(c, &n) == 0 && n == i);
+	socle_yield();
+	CHECK(strcmp(order, "123e") == 0);
+	socle_chan_free(c);
+}
+
+/* ---- a receiver first: the value goes straight into its variable ---- */
+
+static int received;
+
+static void receives(void *chan) { CHECK(socle_chan_recv(chan, &received) == 0); }
+
+static void test_receiver_waits(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+	int n = 77;
+
+	received = 0;
+	socle_go(receives, c);
+	socle_yield();
+	CHECK(socle_chan_send(c, &n) == 0);
+	CHECK(received == 77);
+	socle_yield();
+	socle_chan_free(c);
+}
+
+/* ---- buffered, with large elements, around the ring's end ---- */
+
+struct large {
+	unsigned char bytes[300];
+};
+
+static void sends_large(void *chan)
+{
+	struct large l;
+
+	for (int i = 0; i < 20; i++) {
+		memset(&l, i, sizeof l);
+		socle_chan_send(chan, &l);
+	}
+	socle_chan_close(chan);
+}
+
+static void test_buffered(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(struct large), 3);
+	struct large l;
+	int n = 0, wrong = 0;
+
+	socle_go(sends_large, c);
+	while (socle_chan_recv(c, &l) == 0) {
+		for (size_t i = 0; i < sizeof l; i++)
+			wrong += l.bytes[i] != n;
+		n++;
+	}
+	CHECK(n == 20 && wrong == 0);
+	CHECK(errno == EPIPE && l.bytes[0] == 0 && l.bytes[299] == 0);
+	socle_chan_free(c);
+}
+
+static void test_capacity(void)
+{
+	socle_chan *c = socle_chan_make(0, 2);
+
+	start_order();
+	CHECK(socle_chan_send(c, NULL) == 0);
+	CHECK(socle_chan_send(c, NULL) == 0);
+	CHECK(socle_chan_recv(c, NULL) == 0);
+	CHECK(socle_chan_send(c, NULL) == 0);
+	CHECK(socle_chan_close(c) == 0);
+	CHECK(socle_chan_recv(c, NULL) == 0 && socle_chan_recv(c, NULL) == 0); /* drained after the close */
+	CHECK(socle_chan_recv(c, NULL) == -1 && errno == EPIPE);
+	socle_chan_free(c);
+}
+
+/* ---- close ---- */
+
+static void recv_until_closed(void *chan)
+{
+	int n = 5;
+
+	CHECK(socle_chan_recv(chan, &n) == -1 && errno == EPIPE && n == 0);
+	step('r');
+}
+
+static void send_until_closed(void *chan)
+{
+	int n = 5;
+
+	CHECK(socle_chan_send(chan, &n) == -1 && errno == EPIPE);
+	step('s');
+}
+
+static void test_close(void)
+{
+	socle_chan *a = socle_chan_make(sizeof(int), 0), *b = socle_chan_make(sizeof(int), 0);
+
+	start_order();
+	for (int i = 0; i < 3; i++) {
+		socle_go(recv_until_closed, a);
+		socle_go(send_until_closed, b);
+	}
+	socle_yield();
+	CHECK(socle_chan_close(a) == 0 && socle_chan_close(b) == 0);
+	socle_yield();
+	CHECK(strcmp(order, "rrrsss") == 0);
+	CHECK(socle_chan_close(a) == -1 && errno == EPIPE);
+	CHECK(socle_chan_send(a, &(int){1}) == -1 && errno == EPIPE);
+	socle_chan_free(a);
+	socle_chan_free(b);
+}
+
+/* ---- first come, first served ---- */
+
+static void receive_in_turn(void *chan)
+{
+	char c = 0;
+
+	socle_chan_recv(chan, &c);
+	step(c);
+}
+
+static void test_fifo(void)
+{
+	socle_chan *c = socle_chan_make(1, 0);
+
+	start_order();
+	for (int i = 0; i < 10; i++)
+		socle_go(receive_in_turn, c);
+	socle_yield();
+	for (char letter = 'a'; letter < 'a' + 10; letter++)
+		socle_chan_send(c, &letter);
+	socle_yield();
+	CHECK(strcmp(order, "abcdefghij") == 0);
+	socle_chan_free(c);
+}
+
+/* ---- more than a run queue holds; a chain through all of them ---- */
+
+enum { CHAIN = 1000 };
+struct link {
+	socle_chan *from, *to;
+};
+
+static void pass_on(void *arg)
+{
+	struct link *l = arg;
+	int n = 0;
+
+	socle_chan_recv(l->from, &n);
+	n++;
+	socle_chan_send(l->to, &n);
+}
+
+static void test_chain(void)
+{
+	static struct link links[CHAIN];
+	socle_chan *first = socle_chan_make(sizeof(int), 0), *last = first;
+	int n = 0, started = 0;
+
+	for (int i = 0; i < CHAIN; i++) {
+		links[i] = (struct link){last, socle_chan_make(sizeof(int), 0)};
+		last = links[i].to;
+		started += socle_go(pass_on, &links[i]) == 0;
+	}
+	CHECK(started == CHAIN);
+	socle_chan_send(first, &n);
+	socle_chan_recv(last, &n);
+	CHECK(n == CHAIN);
+	socle_yield();
+	for (int i = 0; i < CHAIN; i++)
+		socle_chan_free(links[i].from);
+	socle_chan_free(last);
+}
+
+/* ---- errno is each goroutine's own ---- */
+
+static void sets_errno(void *value)
+{
+	errno = *(int *)value;
+	socle_yield();
+	CHECK(errno == *(int *)value);
+}
+
+static void test_errno(void)
+{
+	static int values[] = {3, 4, 5};
+
+	errno = 99;
+	for (int i = 0; i < 3; i++)
+		socle_go(sets_errno, &values[i]);
+	socle_yield();
+	socle_yield();
+	CHECK(errno == 99);
+}
+
+static void all(void)
+{
+	test_yield();
+	test_exit();
+	test_errors();
+	test_sizes();
+	test_unbuffered();
+	test_receiver_waits();
+	test_buffered();
+	test_capacity();
+	test_close();
+	test_fifo();
+	test_chain();
+	test_errno();
+}
+
+int main(void)
+{
+	repeatedly(all);
+	return finish();
+}

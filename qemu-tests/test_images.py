@@ -1,0 +1,19 @@
+"""Each image of tests.toml, on each of its architectures and CPUs: status, checks and console must all agree."""
+import subprocess
+
+import pytest
+import qemu
+
+
+def test_image(case, tmp_path):
+    try:
+        command = qemu.run_command(case, tmp_path)
+    except qemu.TableError as error:
+        pytest.fail(str(error), pytrace=False)
+    result = subprocess.run(
+        command, input=case.get("input", "").encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    console = result.stdout.decode(errors="replace").replace("\r\n", "\n")
+    wrong = qemu.judge(case, result.returncode, console)
+    if wrong:
+        pytest.fail(qemu.report(command, wrong, console), pytrace=False)
