@@ -1,5 +1,5 @@
 # Socle: builds, runs and tests images for bare machines. `make help` lists the commands.
-# How it is compiled: mk/common.mk and mk/ARCH.mk. How it is run: tools/run. What is installed: tools/setup.
+# How it is compiled: mk/common.mk, mk/ARCH.mk, mk/apps.mk. How it is run: tools/run. What is installed: tools/setup.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ CC = clang
 PYTHON = /usr/bin/python3
 
 # The same variables mean the same on the command line and in the environment; no other make's defaults.
-arch_list := $(filter-out common,$(patsubst mk/%.mk,%,$(wildcard mk/*.mk)))
+arch_list := $(filter-out common apps,$(patsubst mk/%.mk,%,$(wildcard mk/*.mk)))
 app_list := $(patsubst %/,%,$(filter-out %.toml %.py %.pyc,$(wildcard examples/*.c examples/*/ qemu-tests/*.c)))
 
 help:
@@ -53,7 +53,7 @@ BOARD = $(firstword $(BOARDS))
 ifeq ($(filter $(BOARD),$(BOARDS)),)
 $(error BOARD=$(BOARD): for $(ARCH) there are $(BOARDS))
 endif
-ignored := $(shell tools/setup $(if $(filter test,$(goals)),test,run) 1>&2)
+ignored := $(shell tools/setup $(or $(firstword $(filter test debug,$(goals))),run) 1>&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error the packages above are needed)
 endif
@@ -72,8 +72,9 @@ stamp = $(if $(call same,$(file <$(1)),$(strip $(2))),,$(shell mkdir -p $(dir $(
 find_sources = $(foreach d,$(1),$(wildcard $(d)/*.c $(d)/*.S))
 objects := $(patsubst %,$(out)/%.o,$(call find_sources,$(source_dirs) kernel runtime))
 $(out)/boot/% $(out)/arch/% $(out)/kernel/%: part_cflags = $(kernel_cflags) $(tree_cflags)
-$(out)/runtime/%: part_cflags = $(checked_cflags) $(tree_cflags)
+$(out)/runtime/%: part_cflags = $(checked_cflags) $(no_fpu_cflags) $(tree_cflags)
 $(call stamp,$(out)/flags,$(CC) $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(foreign_cflags) | $(ldflags))
+$(call stamp,$(out)/objects,$(objects))
 
 compile = @mkdir -p $(@D) && $(CC) $(common_cflags) $(part_cflags) -MMD -MP -c -o $@ $<
 assemble = @mkdir -p $(@D) && $(CC) $(common_cflags) -MMD -MP -c -o $@ $<
@@ -94,44 +95,7 @@ $(NEWLIB)/lib/libfdt.a: | $(NEWLIB)/lib/libc.a
 
 runtime: $(objects) $(out)/linker.lds $(out)/no-symbols.o
 
-# ---- Applications: $(call app_rules,path) ----
-
-app_name = $(basename $(notdir $(patsubst %/,%,$(1))))
-app_image = $(out)/$(call app_name,$(1)).elf
-link = $(LD) $(ldflags) -T $(out)/linker.lds -o $(1) $(2) --start-group $(libs) --end-group
-
-define app_rules
-ifeq ($(wildcard $(1)),)
-$$(error APP=$(1): there is no such file or folder; in the tree there are $(app_list))
-endif
-app := $(out)/app/$(call app_name,$(1))
-app_dir := $(patsubst %/,%,$(if $(filter %.c,$(1)),$(dir $(1)),$(1)))
-app_sources := $(if $(filter %.c,$(1)),$(1),$(sort $(shell find $(1) -name '*.[cS]' -not -path '*/.*')))
-ifeq ($$(app_sources),)
-$$(error APP=$(1): neither a .c file nor a folder with any; in the tree there are $(app_list))
-endif
-app_objects := $$(addsuffix .o,$$(app_sources:$$(app_dir)/%=$$(app)/%))
-$$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects))
-$$(app)/%: part_cflags = -I$$(app_dir) -I$$(@D) $(checked_cflags) $(if $(filter $(CURDIR)/%,$(abspath $(1))),$(tree_cflags))
-$$(app)/foreign/%: part_cflags = -I$$(app_dir) $(foreign_cflags)
-$$(app)/%: app_dir := $$(app_dir)
-$$(app)/%.c.o: $$(app_dir)/%.c $$(app)/source $(out)/flags | $(libs)
-	$$(compile)
-$$(app)/%.S.o: $$(app_dir)/%.S $$(app)/source $(out)/flags | $(libs)
-	$$(assemble)
--include $$(wildcard $$(app_dir)/app.mk)
-$(call app_image,$(1)): $$(app_objects) $(objects) $(out)/linker.lds $(out)/no-symbols.o $$(app)/source tools/symbols
-	@$$(call link_twice,$$(@:.elf=),$$(filter-out %/no-symbols.o,$$(filter %.o,$$^)))
--include $$(wildcard $$(app_objects:.o=.d))
-endef
-
-# The first link has no symbol table; the second has one made from the first, and moves no code: that is checked.
-define link_twice
-$(call link,$(1).first,$(2) $(out)/no-symbols.o) && tools/symbols $(1).first > $(1).s && \
-$(CC) $(target_cflags) -c -o $(1).symbols.o $(1).s && $(call link,$(1).elf,$(2) $(1).symbols.o) && \
-tools/symbols --check $(1).elf && rm -f $(1).first $(1).s $(1).symbols.o
-endef
-
+include mk/apps.mk
 APPS = $(if $(filter run image debug,$(goals)),$(APP))
 ifneq ($(words $(APPS)),$(words $(sort $(foreach a,$(APPS),$(call app_name,$(a))))))
 $(error two applications of one name: $(APPS))
@@ -143,11 +107,12 @@ images: $(foreach a,$(APPS),$(call app_image,$(a)))
 image: images
 	@echo $(call app_image,$(APP))
 
+quoted_args = $(if $(strip $(ARGS)),'$(subst ','\'',$(ARGS))')
 run_flags = --board $(BOARD) --mem $(MEM) --smp $(SMP) $(if $(ACCEL),--accel $(ACCEL)) $(if $(LIMIT),--limit $(LIMIT)) $(RUNFLAGS)
 run: images
-	@$(PYTHON) tools/run $(run_flags) $(call app_image,$(APP)) -- $(ARGS) || { n=$$?; echo "exit status $$n"; exit $$n; }
+	@$(PYTHON) tools/run $(run_flags) $(call app_image,$(APP)) -- $(quoted_args) || { n=$$?; echo "exit status $$n"; exit $$n; }
 debug: images
-	@$(PYTHON) tools/run --debug $(run_flags) $(call app_image,$(APP)) -- $(ARGS)
+	@$(PYTHON) tools/run --debug $(run_flags) $(call app_image,$(APP)) -- $(quoted_args)
 bench:
 	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH))
 test:

@@ -46,6 +46,8 @@ struct trap {
 	uintptr_t addr;    /* TRAP_MEMORY: the address that was touched */
 	unsigned access;   /* TRAP_MEMORY: ACCESS_* */
 	uintptr_t pc, sp, fp; /* of the interrupted code; read-only, use arch_redirect() to change them */
+	uintptr_t (*link)(const struct trap *t); /* where the interrupted function returns to, if it has no frame record
+						  * yet; otherwise 0. Takes time: for reports */
 	struct tcb *tcb;   /* what was current */
 	const char *stack; /* name of the fixed stack the handler runs on, as in FIXED_STACKS */
 	struct arch_regs *regs;

@@ -86,9 +86,9 @@ void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 
 void fatal(const char *format, ...)
 {
-	uintptr_t *frame = __builtin_frame_address(0);
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	va_list args;
 
 	va_start(args, format);
-	fatal_report(frame[1], (uintptr_t)frame, frame[0], format, args);
+	fatal_report(0, frame, frame, format, args);
 }

@@ -29,6 +29,8 @@ def pytest_generate_tests(metafunc):
     if "case" in metafunc.fixturenames:
         cases = list(qemu.cases(archs(config)))
         metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
+    if "arch" in metafunc.fixturenames:
+        metafunc.parametrize("arch", archs(config))
     if "tables_case" in metafunc.fixturenames:
         cases = list(qemu.cases(archs(config), monitor=True))
         metafunc.parametrize("tables_case", cases, ids=[case["id"] for case in cases], scope="module")

@@ -58,10 +58,15 @@ class Gdb:
         self.socket.settimeout(20)
         self.socket.connect(path)
         self.pending = b""
+        self.send("qSupported:xmlRegisters=arm")
+        while "PacketSize" not in self.receive():
+            pass  # that it has stopped, because we connected
 
-    def ask(self, text):
+    def send(self, text):
         body = text.encode()
         self.socket.sendall(b"$" + body + b"#%02x" % (sum(body) & 255))
+
+    def receive(self):
         while not (match := re.search(rb"\$([^#]*)#..", self.pending, re.S)):
             chunk = self.socket.recv(65536)
             assert chunk, "gdb's socket was closed"
@@ -69,6 +74,10 @@ class Gdb:
         self.pending = self.pending[match.end() :]
         self.socket.sendall(b"+")
         return match[1].decode("latin-1")
+
+    def ask(self, text):
+        self.send(text)
+        return self.receive()
 
     def document(self, name):
         text = ""
@@ -79,7 +88,6 @@ class Gdb:
                 return text
 
     def system_register(self, name):
-        self.ask("qSupported:xmlRegisters=arm")
         self.document("target.xml")
         tag = re.search(rf'<reg name="{name}"[^>]*regnum="(\d+)"', self.document("system-registers.xml"))
         return int.from_bytes(bytes.fromhex(self.ask(f"p{int(tag[1]):x}")), "little")

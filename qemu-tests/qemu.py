@@ -119,7 +119,7 @@ def run_command(case, folder):
         return command + ["--firmware", "seabios", "--iso", "--arch", case["arch"], iso]
     elif boot != "default":
         raise TableError(f"boot = {boot!r}: there are default, pvh and multiboot2")
-    return command + [image, "--", *args.split()]
+    return command + [image, "--", *([args] if args else [])]
 
 
 def judge(case, status, console):
@@ -173,8 +173,12 @@ class Console:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate() if self.process.poll() is None else None
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 class Monitor:
@@ -183,6 +187,7 @@ class Monitor:
     def __init__(self, path, seconds=20):
         deadline = time.monotonic() + seconds
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(seconds)
         while True:
             try:
                 self.socket.connect(path)
@@ -225,7 +230,7 @@ class Monitor:
             match = re.match(r"([0-9a-f]+): ([0-9a-f]+) ([-A-Z]+)\s*$", line)
             if match:
                 flags = match[3]  # X first: no-execute is set. W last.
-                yield int(match[1], 16), int(match[2], 16), flags[-1] == "W", flags[0] != "X"
+                yield int(match[1], 16), int(match[2], 16) & (1 << 52) - 1, flags[-1] == "W", flags[0] != "X"
 
     def register(self, name):
         """From `info registers`, as CR3=00101000."""

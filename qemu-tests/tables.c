@@ -17,6 +17,7 @@ static void map(const char *name, const char *part, uintptr_t lo, uintptr_t hi, 
 int main(void)
 {
 	struct socle_stack_info mine;
+	uintptr_t top;
 
 	map("page-0", "", 0, PAGE_SIZE, "---");
 	map("text", "", (uintptr_t)text_start, (uintptr_t)text_end, "r-x");
@@ -28,7 +29,8 @@ int main(void)
 	}
 	if (socle_stack_query(NULL, &mine) == 0) {
 		map("goroutine", "-guard", mine.guard_lo, mine.lo, "---");
-		map("goroutine", "-backed", mine.hi - mine.backed, mine.hi, "rw-");
+		top = (mine.hi + PAGE_SIZE - 1) & ~(uintptr_t)(PAGE_SIZE - 1); /* the goroutine itself lies at hi */
+		map("goroutine", "-backed", top - mine.backed, top, "rw-");
 	}
 	printf("map: done\n");
 	socle_sleep(30000000000);

@@ -87,10 +87,10 @@ static void parse_command_line(void)
 			else
 				*to++ = *from;
 		}
-		if (quoted)
-			bad_command_line("a quote is not closed: ", word);
 		from += *from != '\0';
 		*to++ = '\0'; /* never passes `from`: each word gives up a space, a quote or the end */
+		if (quoted)
+			bad_command_line("a quote is not closed: ", word);
 		take_word(word);
 	}
 }

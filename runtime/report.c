@@ -25,6 +25,13 @@ static bool valid_record(uintptr_t fp, const struct socle_stack_info *info)
 	return fp % sizeof(uintptr_t) == 0 && fp >= info->lo && fp + 2 * sizeof(uintptr_t) <= info->hi && vm_present(fp);
 }
 
+static void print_stack(const struct socle_stack_info *info)
+{
+	console_printf("    on the stack of ");
+	print_owner(info);
+	console_printf(":\n");
+}
+
 /* A run of the same return address (recursion) is told in one line. */
 static bool repeated(uintptr_t pc, uintptr_t *last, size_t *times)
 {
@@ -39,32 +46,37 @@ static bool repeated(uintptr_t pc, uintptr_t *last, size_t *times)
 	return false;
 }
 
-void traceback(uintptr_t pc, uintptr_t fp)
+/* Starts at pc, where that is known exactly, and link (struct trap's); otherwise at the record that fp points to. */
+void traceback(uintptr_t pc, uintptr_t link, uintptr_t sp, uintptr_t fp)
 {
 	struct socle_stack_info here = {0}, next;
-	uintptr_t lookup = pc, last = 0;
+	uintptr_t last = 0;
 	size_t times = 0;
+	int n = 0, printed = 0;
 
-	for (int n = 0, printed = 0; pc != 0 && printed < MAX_FRAMES; n++) {
+	if (stack_query(sp, &here))
+		print_stack(&here);
+	here.high_water = 0;
+	if (pc != 0)
+		print_frame(n++, pc, pc);
+	if (link != 0)
+		print_frame(n++, link, link - 1);
+	while (printed < MAX_FRAMES && fp != 0 && stack_query(fp, &next) && valid_record(fp, &next)) {
 		const uintptr_t *record = (const uintptr_t *)fp;
 
-		if (!repeated(pc, &last, &times)) {
-			print_frame(n, pc, lookup);
-			printed++;
-		}
-		if (fp == 0 || !stack_query(fp, &next) || !valid_record(fp, &next))
-			break;
-		if (next.lo != here.lo) {
-			console_printf("    on the stack of ");
-			print_owner(&next);
-			console_printf(":\n");
-		} else if (fp <= here.high_water) {
+		if (next.lo != here.lo)
+			print_stack(&next);
+		else if (fp <= here.high_water)
 			break; /* frames go up: this is no chain, or a loop */
-		}
 		here = next;
 		here.high_water = fp;
-		pc = record[1];
-		lookup = pc - 1; /* the call, not what follows it: that may be the next function */
+		if (record[1] == 0)
+			break;
+		if (!repeated(record[1], &last, &times)) {
+			print_frame(n, record[1], record[1] - 1); /* the call: what follows may be the next function */
+			printed++;
+		}
+		n++;
 		fp = record[0];
 	}
 	repeated(0, &last, &times);
@@ -72,21 +84,21 @@ void traceback(uintptr_t pc, uintptr_t fp)
 
 void socle_traceback(void)
 {
-	uintptr_t *frame = __builtin_frame_address(0);
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 
 	console_printf("traceback:\n");
-	traceback(frame[1], frame[0]);
+	traceback(0, 0, frame, frame);
 }
 
 /* ---- Report ---- */
 
-static void describe(const char *what, uintptr_t address)
+static bool describe(const char *what, uintptr_t address)
 {
 	struct socle_stack_info info;
 
 	/* An empty stack's SP is just above it. */
 	if ((!stack_query(address - 1, &info) || address <= info.lo) && !stack_query(address, &info))
-		return;
+		return false;
 	console_printf("  %s %p is ", what, (void *)address);
 	if (address < info.lo)
 		console_printf("%zu bytes past the end of the stack, in the guard, of ", (size_t)(info.lo - address));
@@ -94,6 +106,7 @@ static void describe(const char *what, uintptr_t address)
 		console_printf("%zu bytes deep in the stack of ", (size_t)(info.hi - address));
 	print_owner(&info);
 	console_printf(" [%p, %p)\n", (void *)info.lo, (void *)info.hi);
+	return true;
 }
 
 static void print_current(const struct tcb *tcb)
@@ -118,7 +131,7 @@ static void print_waiting(void)
 	int n = 0;
 
 	for (const struct g *g = all_gs(); g != NULL && n < MAX_FRAMES; g = g->all) {
-		const uintptr_t *record = (const uintptr_t *)((char *)g->tcb.sp + CONTEXT_FP);
+		uintptr_t sp = (uintptr_t)g->tcb.sp;
 
 		if (g->status != G_WAITING && g->status != G_RUNNABLE)
 			continue;
@@ -127,22 +140,36 @@ static void print_waiting(void)
 		if (g->status == G_WAITING)
 			console_printf(": %s %p", g->waiting_for, g->waiting_on);
 		console_printf("\n");
-		traceback(record[1], record[0]);
+		traceback(0, 0, sp, sp + CONTEXT_FP);
 	}
+}
+
+/* A frame so large that it stepped over the guard: SP is not on the stack that it belongs to. */
+static bool left_stack(const struct trap *t)
+{
+	const struct g *g = (const struct g *)t->tcb;
+
+	return g != NULL && g->hi != 0 && (t->sp < g->lo || t->sp > g->hi);
 }
 
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
 	struct tcb *tcb = t != NULL ? t->tcb : arch_tcb();
 
+	if (arch_tcb() != NULL) {
+		arch_tcb()->stack_limit = 0; /* the image ends: let nothing that is checked get in the way */
+		arch_set_tcb(arch_tcb());
+	}
 	if (t != NULL && t->kind == TRAP_MEMORY)
 		describe("the address", t->addr);
-	describe("SP", sp);
+	if (!describe("SP", sp) && t != NULL && left_stack(t))
+		console_printf("  SP %p is outside the current stack [%p, %p)\n", (void *)sp,
+			       (void *)((const struct g *)tcb)->lo, (void *)((const struct g *)tcb)->hi);
 	print_current(tcb);
 	if (t != NULL)
 		arch_print_regs(t);
 	console_printf("traceback:\n");
-	traceback(pc, fp);
+	traceback(pc, t != NULL && t->link != NULL ? t->link(t) : 0, sp, fp);
 	print_waiting();
 	stack_map(sp);
 }
@@ -166,7 +193,7 @@ bool runtime_fault(struct trap *t)
 		at = stack_fault(t->addr);
 	if (at == STACK_GROWN)
 		return true;
-	overflow = at == STACK_GUARD_HIT || (t->kind == TRAP_MEMORY && in_fixed_guard(t->addr));
+	overflow = t->kind == TRAP_MEMORY && (at == STACK_GUARD_HIT || in_fixed_guard(t->addr) || left_stack(t));
 	if (foreign_fault(t, overflow))
 		return true;
 	if (overflow)

@@ -189,10 +189,10 @@ void stack_free(struct stack *s)
 	unlock(&arena.lock);
 }
 
-size_t stacks_in_use(void) { return arena.in_use; }
-
 /* From here on: also called on handlers' stacks, which stackguard knows nothing of. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+size_t stacks_in_use(void) { return arena.in_use; }
 
 static struct span *find_span(uintptr_t address)
 {

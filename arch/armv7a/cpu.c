@@ -50,13 +50,13 @@ void arch_print_regs(const struct trap *t)
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {
 	struct arch_regs *regs = t->regs;
-	const uint32_t state = 0x07000000 | 0xfe00 | CPSR_T; /* J, IT, E */
+	const uint32_t state = 0x07000000 | 0xfe00 | CPSR_T; /* J, IT, E; interrupts come on too, whatever the failed code had done */
 
 	regs->r[0] = (uintptr_t)arg;
 	regs->r[11] = regs->r[14] = 0; /* the frame chain ends here */
 	regs->r[13] = sp & ~(uintptr_t)7;
 	regs->r[15] = (uintptr_t)fn & ~(uintptr_t)1;
-	regs->cpsr = (regs->cpsr & ~state) | ((uintptr_t)fn & 1 ? CPSR_T : 0);
+	regs->cpsr = (regs->cpsr & ~(state | CPSR_I)) | ((uintptr_t)fn & 1 ? CPSR_T : 0);
 }
 
 void arch_start(const struct boot_info *info)

@@ -124,6 +124,20 @@ static void find_nested_registers(struct arch_regs *regs)
 	regs->r[14] = 0;
 }
 
+/* A leaf function makes no frame record, and others have none before their prologue has made it: then LR still is the
+ * return address. So whether r11 was set between the function's start and pc decides. */
+static uintptr_t link_of(const struct trap *t)
+{
+	size_t offset;
+	const uint32_t *code;
+
+	symbol_name(t->pc, &offset);
+	for (code = (const uint32_t *)((t->pc - offset) & ~3u); (uintptr_t)code < t->pc; code++)
+		if (*code == 0xe1a0b00d || (*code & 0xfffff000) == 0xe28db000) /* mov r11, sp; add r11, sp, #n */
+			return 0;
+	return t->regs->r[14];
+}
+
 void trap_handle(struct arch_regs *regs, unsigned vector)
 {
 	bool nested = (regs->cpsr & MODE_MASK) != MODE_SYS;
@@ -145,6 +159,7 @@ void trap_handle(struct arch_regs *regs, unsigned vector)
 	t.sp = regs->r[13];
 	t.fp = regs->r[11];
 	t.stack = nested ? "nested" : "fault";
+	t.link = link_of;
 	describe(&t, vector);
 	if (nested)
 		kernel_nested_trap(&t);

@@ -36,7 +36,7 @@ struct mb1_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, command_line, nmodules, modules, syms[4], map_size, map;
 	uint32_t drives[2], config, loader;
 };
-enum { MB1_MEMORY = 1, MB1_COMMAND_LINE = 4, MB1_MODULES = 8, MB1_MAP = 64, MB1_LOADER = 512 };
+enum {MB1_MEMORY = 1, MB1_COMMAND_LINE = 4, MB1_MODULES = 8, MB1_MAP = 64, MB1_LOADER = 512};
 struct mb1_range {
 	uint32_t size; /* of what follows */
 	uint64_t base, length;
@@ -49,7 +49,7 @@ struct mb1_module {
 struct mb2_tag {
 	uint32_t type, size;
 };
-enum { MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6 };
+enum {MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6};
 struct mb2_map {
 	struct mb2_tag tag;
 	uint32_t entry_size, entry_version;
@@ -92,7 +92,7 @@ static void add(struct boot_range *ranges, int *n, int max, uint64_t base, uint6
 		return;
 	if (*n == max)
 		stop("too many ranges of memory");
-	ranges[(*n)++] = (struct boot_range){ base, size };
+	ranges[(*n)++] = (struct boot_range){base, size};
 }
 
 static void add_range(uint64_t base, uint64_t size, uint32_t type)

@@ -14,8 +14,8 @@
 
 /* ---- UART ---- */
 
-enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
-enum { LCR_8N1 = 3, LCR_DIVISOR = 0x80, LSR_READY = 0x20, LSR_IDLE = 0x40 };
+enum {UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5};
+enum {LCR_8N1 = 3, LCR_DIVISOR = 0x80, LSR_READY = 0x20, LSR_IDLE = 0x40};
 
 void uart_init(void)
 {
@@ -66,8 +66,8 @@ enum {
 	APIC_TIMER_CURRENT = 0x390,
 	APIC_TIMER_DIVIDE = 0x3e0,
 };
-enum { LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb };
-enum { APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800 };
+enum {LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb};
+enum {APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800};
 
 static void apic_write(unsigned reg, uint32_t value)
 {
@@ -106,8 +106,7 @@ static void apic_start(void)
 /* Away from the exceptions' vectors, then masked. */
 static void pic_stop(void)
 {
-	static const uint8_t setup[][2] = { { 0x11, 0x11 }, { VECTOR_PIC, VECTOR_PIC + 8 }, { 4, 2 }, { 1, 1 },
-					    { 0xff, 0xff } };
+	static const uint8_t setup[][2] = {{0x11, 0x11}, {VECTOR_PIC, VECTOR_PIC + 8}, {4, 2}, {1, 1}, {0xff, 0xff}};
 
 	for (unsigned i = 0; i < sizeof setup / sizeof setup[0]; i++) {
 		outb(BOARD_PIC1 + (i > 0), setup[i][0]);
@@ -123,7 +122,7 @@ void irq_start(void)
 
 /* ---- Clock ---- */
 
-enum { NS = 1000000000 };
+enum {NS = 1000000000};
 
 uint64_t boot_tsc;
 static uint64_t ns_per_tsc, ticks_per_ns; /* 32.32 fixed point; 0: not known yet */
@@ -144,7 +143,7 @@ struct counts {
 /* The three at one moment. Of four tries the one that was disturbed least. */
 static struct counts read_counts(void)
 {
-	struct counts best = { 0 };
+	struct counts best = {0};
 	uint64_t least = ~0ull;
 
 	for (int i = 0; i < 4; i++) {
@@ -157,7 +156,7 @@ static struct counts read_counts(void)
 		pit |= (uint32_t)inb(BOARD_PIT + 2) << 8;
 		if (taken < least) {
 			least = taken;
-			best = (struct counts){ start + taken / 2, timer, pit };
+			best = (struct counts){start + taken / 2, timer, pit};
 		}
 	}
 	return best;
@@ -182,7 +181,7 @@ static struct counts measure(void)
 		end = read_counts();
 	} while (start.pit - end.pit < BOARD_PIT_HZ / 100);
 	apic_start();
-	return (struct counts){ end.tsc - start.tsc, start.timer - end.timer, start.pit - end.pit };
+	return (struct counts){end.tsc - start.tsc, start.timer - end.timer, start.pit - end.pit};
 }
 
 static struct counts measure_frequencies(void)
@@ -194,19 +193,19 @@ static struct counts measure_frequencies(void)
 		ASSERT(tries--, "the clock cannot be measured: the 8254 runs out each time");
 		run = measure();
 	} while (inb(BOARD_PORT_B) & 0x20); /* up: more than 55 ms are gone, and the count has wrapped */
-	return (struct counts){ run.tsc * BOARD_PIT_HZ / run.pit, (uint64_t)run.timer * BOARD_PIT_HZ / run.pit, 0 };
+	return (struct counts){run.tsc * BOARD_PIT_HZ / run.pit, (uint64_t)run.timer * BOARD_PIT_HZ / run.pit, 0};
 }
 
 /* SDM 3, 18.7.3: leaf 0x15 has the crystal's frequency (or 0) and what the TSC makes of it; the timer runs on the
  * crystal too (10.5.4). */
 static struct counts find_frequencies(void)
 {
-	struct cpuid leaf = { 0 };
+	struct cpuid leaf = {0};
 
 	if (cpuid(0, 0).a >= 0x15)
 		leaf = cpuid(0x15, 0);
 	if (leaf.a && leaf.b && leaf.c)
-		return (struct counts){ (uint64_t)leaf.c * leaf.b / leaf.a, leaf.c, 0 };
+		return (struct counts){(uint64_t)leaf.c * leaf.b / leaf.a, leaf.c, 0};
 	return measure_frequencies();
 }
 

@@ -108,7 +108,7 @@ uint64_t arch_unmap(uintptr_t va)
 	ASSERT(level == 1, "arch_unmap: part of a large page");
 	pa = *entry & ADDRESS;
 	set_entry(entry, 0);
-	/* SDM 3, 4.10.4.2: after P goes from 1 to 0. (Not after it goes from 0 to 1: 4.10.2.3, absent is not cached.) */
+	/* SDM 3, 4.10.4.2: after P goes from 1 to 0. Not after 0 to 1: what is absent is not cached (4.10.2.3). */
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 	return pa;
 }
@@ -136,6 +136,8 @@ static bool is_guard(uintptr_t va)
 /* What a page of RAM gets; 0: nothing. */
 static uint64_t ram_rights(uintptr_t va)
 {
+	if (va >= (uintptr_t)image_end) /* nearly all of it */
+		return rights(MAP_READ | MAP_WRITE);
 	if (va >= (uintptr_t)text_start && va < (uintptr_t)text_end)
 		return rights(MAP_READ | MAP_EXEC);
 	if (va >= (uintptr_t)rodata_start && va < (uintptr_t)rodata_end)
@@ -156,20 +158,26 @@ static int fitting_level(uint64_t base, uint64_t end)
 	return 1;
 }
 
-/* Maps one page and returns where it ends. Ranges may overlap: what is mapped stays. */
-static uint64_t map_ram_page(uint64_t base, uint64_t end)
+/* Maps one large page, or small ones to the end of their table; returns where that is. Ranges may overlap: what is
+ * mapped stays. */
+static uint64_t map_ram_pages(uint64_t base, uint64_t end)
 {
 	int level = fitting_level(base, end);
-	uint64_t *entry = entry_of(base, &level, true);
+	uint64_t *entry = entry_of(base, &level, true), flags;
 
 	if (entry && level > 1 && *entry & PRESENT && !(*entry & LARGE)) {
 		level = 1;
 		entry = entry_of(base, &level, true);
 	}
 	ASSERT(entry, "no memory for the page tables");
-	if (!(*entry & PRESENT) && ram_rights(base))
-		set_entry(entry, base | ram_rights(base) | (level > 1 ? LARGE : 0));
-	return (base & -size_of(level)) + size_of(level);
+	do {
+		flags = ram_rights(base);
+		if (flags && !(*entry & PRESENT))
+			set_entry(entry, base | flags | (level > 1 ? LARGE : 0));
+		base = (base & -size_of(level)) + size_of(level);
+		entry++;
+	} while (level == 1 && base < end && base % size_of(2) != 0);
+	return base;
 }
 
 static void map_ram(const struct boot_range *range)
@@ -183,7 +191,7 @@ static void map_ram(const struct boot_range *range)
 	base = (base + PAGE_SIZE - 1) & -(uint64_t)PAGE_SIZE;
 	end &= -(uint64_t)PAGE_SIZE;
 	while (base < end)
-		base = map_ram_page(base, end);
+		base = map_ram_pages(base, end);
 }
 
 static void turn_on(void)

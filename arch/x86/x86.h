@@ -65,12 +65,14 @@ void exception_describe(struct trap *t, unsigned vector, unsigned error, uintptr
 #define CR0_PG (1ul << 31)
 
 #define CR4_PAE (1ul << 5)
+#define CR4_MCE (1ul << 6)
 #define CR4_OSFXSR (1ul << 9)
 #define CR4_OSXMMEXCPT (1ul << 10)
 #define CR4_OSXSAVE (1ul << 18)
 
 #define CPUID_XSAVE (1u << 26) /* leaf 1, ECX */
 #define CPUID_AVX (1u << 28)
+#define CPUID_MCE (1u << 7)    /* leaf 1, EDX */
 
 #define CPUID_1GIB_PAGES (1u << 26) /* leaf 0x80000001, EDX */
 
@@ -177,7 +179,7 @@ static inline void fpu_reset(void)
 	__asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
 }
 
-/* FPU and SSE on, AVX where there is one; caches on, WP on. Part of cpu_init(), the same on both ports. */
+/* FPU and SSE on, AVX where there is one; caches, WP, machine checks on. Part of cpu_init(), the same on both ports. */
 static inline void fpu_init(void)
 {
 	struct cpuid features = cpuid(1, 0);
@@ -185,6 +187,8 @@ static inline void fpu_init(void)
 	/* SDM 3, 9.6 and 11.5.1: CD = NW = 0 is normal caching; a loader need not have left it so. */
 	write_cr0((read_cr0() & ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW)) | CR0_MP | CR0_NE | CR0_WP);
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	if (features.d & CPUID_MCE)
+		write_cr4(read_cr4() | CR4_MCE); /* a machine check is reported, not a silent reset */
 	if (features.c & CPUID_XSAVE) {
 		write_cr4(read_cr4() | CR4_OSXSAVE);
 		write_xcr0(features.c & CPUID_AVX ? 7 : 3); /* x87, SSE, AVX */

@@ -42,7 +42,7 @@ static void init_tss(void)
 
 static void load_tables(void)
 {
-	struct table_pointer pointer = { sizeof gdt - 1, (uintptr_t)gdt };
+	struct table_pointer pointer = {sizeof gdt - 1, (uintptr_t)gdt};
 
 	__asm__ volatile("lgdt %0" : : "m"(pointer) : "memory");
 	__asm__ volatile("pushq %0\n\t"

@@ -32,6 +32,7 @@ enum {
 	GATE_INTERRUPT = 0x8e, /* present, ring 0, masks interrupts */
 	RFLAGS_FIXED = 2,
 	RFLAGS_TF = 0x100,
+	RFLAGS_IF = 0x200,
 	RFLAGS_DF = 0x400,
 	RFLAGS_AC = 0x40000,
 	NEAR = 0x10000, /* two SPs closer than this are taken to be on the same stack */
@@ -50,7 +51,7 @@ enum ist trap_stack(unsigned vector)
 
 void trap_init(void)
 {
-	struct table_pointer pointer = { sizeof idt - 1, (uintptr_t)idt };
+	struct table_pointer pointer = {sizeof idt - 1, (uintptr_t)idt};
 
 	for (unsigned vector = 0; vector < VECTORS; vector++) {
 		uintptr_t entry = (uintptr_t)trap_vectors[vector];
@@ -69,7 +70,7 @@ void trap_init(void)
 
 static const char *stack_name(unsigned vector)
 {
-	static const char *const names[] = { "?", "fault", "irq", "nmi", "double" };
+	static const char *const names[] = {"?", "fault", "irq", "nmi", "double"};
 
 	return names[trap_stack(vector)];
 }
@@ -120,7 +121,7 @@ void arch_print_regs(const struct trap *t)
  * fn starts as if it had been called, with what the ABI asks of flags and FPU. Where the new SP is a little below
  * the interrupted one, it is as if the interrupted instruction had called it, and a traceback from fn goes on there
  * (Go's sigpanic does that); elsewhere the chain of frames ends. The return address is written only to a page that
- * is there: a fault in here would be the last.
+ * is there: a fault in here would be the last. Interrupts come on: what failed may have turned them off.
  */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {
@@ -136,6 +137,6 @@ void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 	regs->rsp = sp;
 	regs->rip = (uintptr_t)fn;
 	regs->rdi = (uintptr_t)arg;
-	regs->rflags = (regs->rflags & ~(uint64_t)(RFLAGS_TF | RFLAGS_DF | RFLAGS_AC)) | RFLAGS_FIXED;
+	regs->rflags = (regs->rflags & ~(uint64_t)(RFLAGS_TF | RFLAGS_DF | RFLAGS_AC)) | RFLAGS_FIXED | RFLAGS_IF;
 	fpu_reset();
 }

@@ -159,6 +159,7 @@ static void __attribute__((noinline)) huge_frame(void *arg)
 	volatile char frame[1 << 20];
 
 	frame[0] = *(char *)arg;
+	__asm__ volatile("" : : "r"(frame) : "memory");
 }
 
 static void variable_frame(void *arg)
@@ -233,6 +234,10 @@ static void end(const char *how)
 		socle_exit();
 	if (strcmp(how, "abort") == 0)
 		__builtin_trap();
+	if (strcmp(how, "nested") == 0) {
+		getg()->name = (const char *)16; /* so that the report itself fails */
+		read_null(NULL);
+	}
 	if (strcmp(how, "status") == 0)
 		kernel_exit(77);
 	socle_yield();

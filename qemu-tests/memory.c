@@ -1,0 +1,83 @@
+/*
+ * Out of frames. Goroutines are started until that fails, in the way it must; all of them end, and everything can be
+ * had again. With an argument: a stack that cannot grow ends the image.
+ */
+#include <errno.h>
+
+#include "qemu-tests/check.h"
+
+static socle_chan *gate;
+
+static void waits(void *arg)
+{
+	(void)arg;
+	socle_chan_recv(gate, NULL);
+}
+
+static size_t fill(void)
+{
+	size_t started = 0;
+
+	while (socle_go(waits, NULL) == 0) {
+		started++;
+		if (started % 64 == 0)
+			socle_yield();
+	}
+	CHECK(errno == ENOMEM || errno == EAGAIN);
+	return started;
+}
+
+static void all(void)
+{
+	size_t first, second;
+
+	gate = socle_chan_make(0, 0);
+	first = fill();
+	CHECK(first > 1000);
+	socle_yield();
+	CHECK(socle_chan_close(gate) == 0);
+	while (stacks_in_use() > 1)
+		socle_yield();
+	socle_chan_free(gate);
+	gate = socle_chan_make(0, 0);
+	second = fill();
+	CHECK(second >= first);
+	socle_yield();
+	socle_chan_close(gate);
+	while (stacks_in_use() > 1)
+		socle_yield();
+	socle_chan_free(gate);
+}
+
+static int __attribute__((noinline)) deeper(int n)
+{
+	volatile char frame[4096];
+
+	frame[0] = (char)n;
+	if (n > 0)
+		n = deeper(n - 1);
+	return n + frame[0];
+}
+
+static void grows(void *arg)
+{
+	(void)arg;
+	deeper(50000);
+}
+
+static void no_frame_to_grow(void)
+{
+	static const struct socle_go_attr large = {.name = "large", .stack_size = 256 << 20};
+
+	socle_go_attr(&large, grows, NULL);
+	socle_yield();
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 1)
+		no_frame_to_grow();
+	all();
+	return finish();
+}

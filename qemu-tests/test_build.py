@@ -1,0 +1,71 @@
+"""What must be true of the objects and of the tools, without running an image."""
+import functools
+import re
+import subprocess
+
+import qemu
+
+NM = {"x86_64": "nm", "i386": "nm", "armv7a": "arm-none-eabi-nm"}
+# A handler may run any of kernel/ and arch/: what they call must not use the FPU, which belongs to whom they interrupt.
+# These run at boot only, or as what a goroutine calls.
+EXEMPT = re.compile(r"boot/|runtime/|kernel/libc\.c|arch/[^/]*/(cpu|boot)\.c")
+MEMORY = {"memcpy", "memset", "memmove", "memcmp", "bcmp", "memchr", "strlen", "strcmp", "strncmp", "strnlen"}
+
+
+@functools.lru_cache
+def objects(arch):
+    """The runtime's objects, built: path to (undefined, defined)."""
+    result = qemu.make("-j2", "runtime", f"ARCH={arch}")
+    assert result.returncode == 0, result.stdout
+    folder = qemu.TREE / "build" / f"{arch}-{qemu.BOARDS[arch]}"
+    found = {}
+    for path in (folder / "objects").read_text().split():
+        lines = subprocess.run([NM[arch], qemu.TREE / path], check=True, capture_output=True, text=True).stdout
+        words = [line.split() for line in lines.splitlines()]
+        name = path.removeprefix(f"build/{folder.name}/")
+        found[name] = ({w[1] for w in words if len(w) == 2}, {w[2] for w in words if len(w) == 3})
+    return found
+
+
+def test_handlers_do_not_call_the_c_library(arch):
+    defined = set().union(*(d for _, d in objects(arch).values()))
+    calls = {
+        path: (undefined & MEMORY) - defined
+        for path, (undefined, _) in objects(arch).items()
+        if not EXEMPT.match(path)
+    }
+    assert not {path: names for path, names in calls.items() if names}
+
+
+def test_run_says_what_there_is():
+    for words, expected in (
+        (("ARCH=vax",), "ARCH=vax: there are"),
+        (("BOARD=tin",), "BOARD=tin: for x86_64 there are pc"),
+        (("APP=nothing.c",), "APP=nothing.c: there is no such file or folder"),
+    ):
+        result = qemu.make("image", *words)
+        assert result.returncode == 2 and expected in result.stdout
+
+
+def test_images_of_one_name_are_not_mixed_up(tmp_path):
+    """The same NAME from two folders: the image is made anew each time the path changes."""
+    for folder, status in (("a", 3), ("b", 4), ("a", 3)):
+        source = tmp_path / folder / "socle_same_name.c"
+        source.parent.mkdir(exist_ok=True)
+        if not source.exists():
+            source.write_text(f"int main(void) {{ return {status}; }}\n")
+        result = qemu.make("run", f"APP={source}")
+        assert re.search(rf"^exit status {status}$", result.stdout, re.M), result.stdout
+
+
+def test_verdict_needs_the_line_and_the_device(tmp_path):
+    """tools/run on images that hang, vanish, or lie about their status."""
+    for body, status in (
+        ("for (;;) ;", 124),
+        ("__asm__ volatile(\"outl %0, %1\" :: \"a\"(0), \"Nd\"((unsigned short)0xf4)); return 0;", 125),
+        ("printf(\"socle: exit status 0\\n\"); __asm__ volatile(\"outl %0, %1\" :: \"a\"(5), \"Nd\"((unsigned short)0xf4)); return 0;", 125),
+    ):  # fmt: skip
+        source = tmp_path / "socle_verdict.c"
+        source.write_text(f"#include <stdio.h>\nint main(void) {{ {body} }}\n")
+        result = qemu.make("run", f"APP={source}", "LIMIT=2")
+        assert re.search(rf"^exit status {status}$", result.stdout, re.M), result.stdout
