@@ -18,7 +18,11 @@ def pytest_sessionstart(session):
     config = session.config
     if hasattr(config, "workerinput") or config.option.collectonly or config.option.keyword:
         return
-    failed = qemu.build_all(archs(config))
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    failed = {}
+    for arch in archs(config):
+        reporter.write_line(f"building the images for {arch}", flush=True)
+        failed |= qemu.build_all(arch)
     (qemu.TREE / "build").mkdir(exist_ok=True)
     (qemu.TREE / "build/not-built.json").write_text(json.dumps(failed))
     os.environ["SOCLE_BUILT"] = str(qemu.TREE / "build/not-built.json")  # the workers inherit it

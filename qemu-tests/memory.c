@@ -54,6 +54,7 @@ static int __attribute__((noinline)) deeper(int n)
 	volatile char frame[4096];
 
 	frame[0] = (char)n;
+	__asm__ volatile("" : : "r"(frame) : "memory");
 	if (n > 0)
 		n = deeper(n - 1);
 	return n + frame[0];

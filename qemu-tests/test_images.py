@@ -6,10 +6,13 @@ import qemu
 
 
 def test_image(case, tmp_path):
+    command, problem = None, None
     try:
         command = qemu.run_command(case, tmp_path)
     except qemu.TableError as error:
-        pytest.fail(str(error), pytrace=False)
+        problem = str(error)
+    if problem:
+        pytest.fail(problem, pytrace=False)
     result = subprocess.run(
         command, input=case.get("input", "").encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

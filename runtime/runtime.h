@@ -150,7 +150,7 @@ void reent_free(struct g *g);
 /* ---- report.c, stackmap.c: on any stack, handlers' included ---- */
 
 void traceback(uintptr_t pc, uintptr_t link, uintptr_t sp, uintptr_t fp);
-bool stack_query(uintptr_t address, struct socle_stack_info *out); /* the stack or guard that holds it */
+bool stack_query(uintptr_t address, struct socle_stack_info *out); /* the stack or guard that holds it; not how much is backed */
 void stack_map(uintptr_t sp);
 void print_owner(const struct socle_stack_info *info); /* "goroutine 1 (main)" */
 

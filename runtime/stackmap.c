@@ -20,7 +20,6 @@ static void query_fixed(const struct fixed_stack *f, struct socle_stack_info *ou
 		.lo = f->lo,
 		.hi = f->hi,
 		.high_water = f->lo,
-		.backed = f->hi - f->lo,
 	};
 }
 
@@ -41,8 +40,16 @@ static void query_arena(const struct stack *s, struct socle_stack_info *out)
 		out->id = g->id;
 	if (s->kind == STACK_G0)
 		out->id = g->m->id;
-	for (uintptr_t page = s->touched; page < s->hi; page += PAGE_SIZE)
-		out->backed += vm_present(page) ? PAGE_SIZE : 0;
+}
+
+/* Apart from the query: it looks at every page, and a traceback queries for every frame. */
+static size_t backed(const struct socle_stack_info *info)
+{
+	size_t bytes = 0;
+
+	for (uintptr_t page = info->high_water & ~(uintptr_t)(PAGE_SIZE - 1); page < info->hi; page += PAGE_SIZE)
+		bytes += vm_present(page) ? PAGE_SIZE : 0;
+	return bytes;
 }
 
 bool stack_query(uintptr_t address, struct socle_stack_info *out)
@@ -63,8 +70,10 @@ bool stack_query(uintptr_t address, struct socle_stack_info *out)
 
 int socle_stack_query(const void *addr, struct socle_stack_info *out)
 {
-	if (stack_query(addr != NULL ? (uintptr_t)addr : (uintptr_t)__builtin_frame_address(0), out))
+	if (stack_query(addr != NULL ? (uintptr_t)addr : (uintptr_t)__builtin_frame_address(0), out)) {
+		out->backed = backed(out);
 		return 0;
+	}
 	errno = ENOENT;
 	return -1;
 }
@@ -95,7 +104,7 @@ static void draw(const struct socle_stack_info *info, uintptr_t sp)
 {
 	uintptr_t cell = (info->hi - info->lo + CELLS - 1) / CELLS;
 
-	console_printf("  %p %5zu KiB %5zu KiB |", (void *)info->lo, (info->hi - info->lo + 1023) / 1024, info->backed / 1024);
+	console_printf("  %p %5zu KiB %5zu KiB |", (void *)info->lo, (info->hi - info->lo + 1023) / 1024, backed(info) / 1024);
 	for (int i = 0; i < CELLS; i++) {
 		uintptr_t lo = info->lo + (uintptr_t)i * cell;
 		char c = lo + cell > info->high_water ? '#' : '.';

@@ -147,6 +147,9 @@ __morestack:
 	movl	4(%esp), %ecx
 	leal	12(%esp), %edx
 morestack:
+	pushl	(%edx)			/* the frame record that the function has not made yet */
+	pushl	%ebp
+	movl	%esp, %ebp
 	andl	$-16, %esp
 	pushl	%ebp
 	pushl	%edx

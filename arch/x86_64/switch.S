@@ -135,7 +135,9 @@ __morestack:
 	movq	(%rsp), %rsi
 	leaq	8(%rsp), %rdx
 morestack:
-	movq	%rbp, %rcx
+	pushq	(%rdx)			/* the frame record that the function has not made yet */
+	pushq	%rbp
+	movq	%rsp, %rcx
 	andq	$-16, %rsp
 	callq	runtime_morestack
 	ud2
