@@ -63,9 +63,10 @@ libgcc := $(lastword $(sort $(wildcard $(libgcc_file))))
 libs := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(extra_libs) $(libgcc)
 out := $(BUILD)/$(ARCH)-$(BOARD)
 
-# $(call stamp,file,text): the file changes when the text does. Without a process, so that nothing to do costs nothing.
+# $(call stamp,file,text,command): the file changes when the text does, after the command. Without a process, so that
+# nothing to do costs nothing.
 same = $(and $(findstring x$(1)x,x$(2)x),$(findstring x$(2)x,x$(1)x))
-stamp = $(if $(call same,$(file <$(1)),$(strip $(2))),,$(shell mkdir -p $(dir $(1)))$(file >$(1),$(strip $(2))))
+stamp = $(if $(call same,$(file <$(1)),$(strip $(2))),,$(shell $(3) mkdir -p $(dir $(1)))$(file >$(1),$(strip $(2))))
 
 # ---- The runtime: one set of objects for each ARCH-BOARD ----
 
@@ -73,7 +74,8 @@ find_sources = $(foreach d,$(1),$(wildcard $(d)/*.c $(d)/*.S))
 objects := $(patsubst %,$(out)/%.o,$(call find_sources,$(source_dirs) kernel runtime))
 $(out)/boot/% $(out)/arch/% $(out)/kernel/%: part_cflags = $(kernel_cflags) $(tree_cflags)
 $(out)/runtime/%: part_cflags = $(checked_cflags) $(no_fpu_cflags) $(tree_cflags)
-$(call stamp,$(out)/flags,$(CC) $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(foreign_cflags) | $(ldflags))
+all_flags = $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(foreign_cflags) | $(ldflags)
+$(call stamp,$(out)/flags,$(CC) $(all_flags))
 $(call stamp,$(out)/objects,$(objects))
 
 compile = @mkdir -p $(@D) && $(CC) $(common_cflags) $(part_cflags) -MMD -MP -c -o $@ $<
@@ -108,13 +110,15 @@ image: images
 	@echo $(call app_image,$(APP))
 
 quoted_args = $(if $(strip $(ARGS)),'$(subst ','\'',$(ARGS))')
-run_flags = --board $(BOARD) --mem $(MEM) --smp $(SMP) $(if $(ACCEL),--accel $(ACCEL)) $(if $(LIMIT),--limit $(LIMIT)) $(RUNFLAGS)
+run_flags = --board $(BOARD) --mem $(MEM) --smp $(SMP) $(if $(ACCEL),--accel $(ACCEL)) $(if $(LIMIT),--limit $(LIMIT)) \
+	$(RUNFLAGS)
 run: images
-	@$(PYTHON) tools/run $(run_flags) $(call app_image,$(APP)) -- $(quoted_args) || { n=$$?; echo "exit status $$n"; exit $$n; }
+	@$(PYTHON) tools/run $(run_flags) $(call app_image,$(APP)) -- $(quoted_args) || \
+		{ n=$$?; echo "exit status $$n"; exit $$n; }
 debug: images
 	@$(PYTHON) tools/run --debug $(run_flags) $(call app_image,$(APP)) -- $(quoted_args)
 bench:
-	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH))
+	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) $(if $(JSON),--json)
 test:
 	@$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
 		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) qemu-tests tests

@@ -96,6 +96,7 @@ struct socle_foreign_attr {
 /* Runs fn(arg) on the system stack. fn may be any C code: it carries no stack check and may use frames of any size
  * that fits. A fault in it ends the call, not the image. 0, or -1:
  *   EOVERFLOW  it ran out of its stack, into the guard
+ *   ENOMEM     there was no memory to grow its stack with
  *   EFAULT     a wild pointer, a division by zero, an undefined instruction ...
  *   ENOMEM, EAGAIN, EINVAL  no stack of that size (socle_foreign_call_attr)
  * What the routine had locked or half changed stays so; a fault while it holds a lock of the C library ends the image.
@@ -116,6 +117,47 @@ struct g;
 void socle_foreign_init(struct g *g0) __attribute__((weak));
 void socle_g_bounds(const struct g *g, uintptr_t *lo, uintptr_t *hi); /* the extent of g's stack */
 void socle_g_set_stackguard(struct g *g, uintptr_t stackguard);       /* checked code needs SP above it */
+
+/* ---- Panics (Go's panic, defer and recover, in C's terms) ---- */
+
+enum socle_panic_kind {
+	SOCLE_PANIC_RAISED,    /* by socle_panic() */
+	SOCLE_PANIC_OVERFLOW,  /* of the goroutine's stack */
+	SOCLE_PANIC_NO_MEMORY, /* no frame to grow the stack with */
+	SOCLE_PANIC_MEMORY,    /* a NULL or wild pointer, a write to constants ... */
+	SOCLE_PANIC_DIVIDE,
+	SOCLE_PANIC_ILLEGAL,   /* an undefined instruction */
+	SOCLE_PANIC_OTHER,
+};
+
+struct socle_panic {
+	enum socle_panic_kind kind;
+	char message[96];
+	uintptr_t pc;         /* where; the function that holds it, "?" when none does, and how far into it */
+	const char *function;
+	size_t offset;
+	uintptr_t address;    /* that was touched; 0 where none was */
+	size_t frame;         /* bytes that the overflowing function wanted, where it was checked; otherwise 0 */
+};
+
+/* Runs fn(arg). 0, or -1 when it panicked: then *out tells how (out may be NULL), every cleanup pushed since has run,
+ * and the stacks are as they were. A fault while a lock of the runtime or the C library is held cannot be caught. */
+int socle_try(socle_fn fn, void *arg, struct socle_panic *out);
+
+/* Ends what runs since the innermost socle_try(); where there is none, the image, with a report and status 2.
+ * Foreign too: then the foreign frames since that try are abandoned. */
+void socle_panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+struct socle_cleanup { /* the caller's memory; the fields are not to be touched */
+	socle_fn fn;
+	void *arg;
+	struct socle_cleanup *next;
+};
+
+/* fn(arg) runs if a panic or socle_exit() leaves the caller before the pop; last pushed, first run. pop takes off the last
+ * one pushed and, if `execute`, runs it. */
+void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg);
+void socle_cleanup_pop(struct socle_cleanup *c, int execute);
 
 /* ---- Seeing ---- */
 
@@ -138,6 +180,9 @@ struct socle_stack_info {
 
 /* The stack (its guard included) that addr lies in; NULL: the current one. 0, or -1: ENOENT. Foreign too. */
 int socle_stack_query(const void *addr, struct socle_stack_info *out);
+
+/* Gives back the memory below SP of the stacks of all goroutines that wait. Returns how many bytes that were. */
+size_t socle_stack_trim(void);
 
 /* Draws every stack on the console. Foreign too. */
 void socle_stack_map(void);

@@ -10,13 +10,16 @@
  */
 #include "kernel/kernel.h"
 
+#define KEPT 32
+
 static struct {
 	struct boot_range range[64]; /* whole free pages, ascending */
 	int ranges, current;
 	uint64_t mark;        /* next never-used frame in range[current] */
 	uint64_t *free_list;  /* each frame's first word: the next one's address */
 	size_t free, total;
-} frames;
+	size_t kept; /* the last ones: for a goroutine whose stack cannot grow to panic on */
+} frames = {.kept = KEPT};
 
 extern char image_end[]; /* the image begins with the boot stack, and that with its guard */
 
@@ -95,6 +98,8 @@ uint64_t frame_alloc(void)
 {
 	uint64_t frame;
 
+	if (frames.free <= frames.kept)
+		return NO_FRAME;
 	if (frames.free_list != NULL) {
 		frame = (uintptr_t)frames.free_list;
 		frames.free_list = frame_address(*frames.free_list);
@@ -127,6 +132,8 @@ void frame_free(uint64_t frame)
 	frames.free_list = link;
 	frames.free++;
 }
+
+void frames_emergency(bool on) { frames.kept = on ? 0 : KEPT; }
 
 size_t frames_free(void) { return frames.free; }
 size_t frames_total(void) { return frames.total; }

@@ -60,6 +60,7 @@ void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 void frames_init(const struct boot_info *info);
 uint64_t frame_alloc(void);       /* a page's physical address, contents undefined, or NO_FRAME */
 uint64_t frame_alloc_zero(void);  /* the same, zeroed */
+void frames_emergency(bool on);   /* while on, the last few frames are given out too */
 void frame_free(uint64_t frame);
 size_t frames_free(void);         /* how many are left */
 size_t frames_total(void);
@@ -70,7 +71,8 @@ static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)fr
 int vm_back(uintptr_t lo, uintptr_t hi);     /* backs absent pages; all, or none and -1: out of frames */
 void vm_release(uintptr_t lo, uintptr_t hi); /* gives back whatever is backed there */
 bool vm_present(uintptr_t va);
-int vm_back_in_handler(uintptr_t va);        /* one page, on a handler's stack with interrupts masked */
+/* One page, on a handler's stack with interrupts masked. emergency: may use the frames that are kept for panics. */
+int vm_back_in_handler(uintptr_t va, bool emergency);
 
 /* ---- thread.c: threads, cooperative, one run queue a CPU ---- */
 

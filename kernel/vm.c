@@ -17,23 +17,27 @@ static uintptr_t enter(void)
 	return arch_irq_disable();
 }
 
-int vm_back_in_handler(uintptr_t va)
+int vm_back_in_handler(uintptr_t va, bool emergency)
 {
-	uint64_t frame = frame_alloc_zero();
+	uint64_t frame;
+	int result = -1;
 
-	if (frame == NO_FRAME)
-		return -1;
-	if (arch_map(va, frame, MAP_WRITE) == 0)
-		return 0;
-	frame_free(frame);
-	return -1;
+	frames_emergency(emergency);
+	frame = frame_alloc_zero();
+	if (frame != NO_FRAME) {
+		result = arch_map(va, frame, MAP_WRITE);
+		if (result < 0)
+			frame_free(frame);
+	}
+	frames_emergency(false);
+	return result;
 }
 
 int vm_back(uintptr_t lo, uintptr_t hi)
 {
 	uintptr_t irq = enter(), va = lo;
 
-	while (va < hi && vm_back_in_handler(va) == 0)
+	while (va < hi && vm_back_in_handler(va, false) == 0)
 		va += PAGE_SIZE;
 	arch_irq_restore(irq);
 	if (va == hi)

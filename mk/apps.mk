@@ -17,7 +17,7 @@ ifeq ($$(app_sources),)
 $$(error APP=$(1): neither a .c file nor a folder with any; in the tree there are $(app_list))
 endif
 app_objects := $$(addsuffix .o,$$(app_sources:$$(app_dir)/%=$$(app)/%))
-$$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects))
+$$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects),rm -rf $$(app);)
 $$(app)/%: part_cflags = -I$$(app_dir) -I$$(@D) $(checked_cflags) \
 	$(if $(filter $(CURDIR)/%,$(abspath $(1))),$(tree_cflags))
 $$(app)/foreign/%: part_cflags = -I$$(app_dir) $(foreign_cflags)

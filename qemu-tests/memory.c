@@ -3,6 +3,7 @@
  * had again. With an argument: a stack that cannot grow ends the image.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "qemu-tests/check.h"
 
@@ -27,6 +28,51 @@ static size_t fill(void)
 	return started;
 }
 
+static int __attribute__((noinline)) deeper(int n)
+{
+	volatile char frame[4096];
+
+	frame[0] = (char)n;
+	__asm__ volatile("" : : "r"(frame) : "memory");
+	if (n > 0)
+		n = deeper(n - 1);
+	return n + frame[0];
+}
+
+static void grows(void *arg)
+{
+	(void)arg;
+	deeper(50000);
+}
+
+/* A stack that cannot grow is a panic of its goroutine, and leaves nothing behind. */
+static void panics(void *result)
+{
+	struct socle_panic p = {0};
+	int failed = socle_try(grows, NULL, &p);
+
+	CHECK(p.kind == SOCLE_PANIC_NO_MEMORY);
+	CHECK(strcmp(p.function, "deeper") == 0);
+	*(int *)result = failed;
+}
+
+static const struct socle_go_attr large = {.name = "large", .stack_size = 256 << 20};
+
+static void test_growth(void)
+{
+	size_t free;
+	int result = 0;
+
+	for (int i = 0; i < 3; i++) {
+		free = frames_free();
+		CHECK(socle_go_attr(&large, panics, &result) == 0);
+		socle_yield();
+		CHECK(result == -1);
+		if (i > 0) /* page tables stay */
+			CHECK(frames_free() == free);
+	}
+}
+
 static void all(void)
 {
 	size_t first, second;
@@ -49,27 +95,8 @@ static void all(void)
 	socle_chan_free(gate);
 }
 
-static int __attribute__((noinline)) deeper(int n)
-{
-	volatile char frame[4096];
-
-	frame[0] = (char)n;
-	__asm__ volatile("" : : "r"(frame) : "memory");
-	if (n > 0)
-		n = deeper(n - 1);
-	return n + frame[0];
-}
-
-static void grows(void *arg)
-{
-	(void)arg;
-	deeper(50000);
-}
-
 static void no_frame_to_grow(void)
 {
-	static const struct socle_go_attr large = {.name = "large", .stack_size = 256 << 20};
-
 	socle_go_attr(&large, grows, NULL);
 	socle_yield();
 }
@@ -79,6 +106,7 @@ int main(int argc, char **argv)
 	(void)argv;
 	if (argc > 1)
 		no_frame_to_grow();
+	test_growth();
 	all();
 	return finish();
 }

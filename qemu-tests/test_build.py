@@ -60,12 +60,13 @@ def test_images_of_one_name_are_not_mixed_up(tmp_path):
 
 def test_verdict_needs_the_line_and_the_device(tmp_path):
     """tools/run on images that hang, vanish, or lie about their status."""
+    outl = '#define outl(value) __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"((unsigned short)0xf4))'
     for body, status in (
         ("for (;;) ;", 124),
-        ("__asm__ volatile(\"outl %0, %1\" :: \"a\"(0), \"Nd\"((unsigned short)0xf4)); return 0;", 125),
-        ("printf(\"socle: exit status 0\\n\"); __asm__ volatile(\"outl %0, %1\" :: \"a\"(5), \"Nd\"((unsigned short)0xf4)); return 0;", 125),
+        ("outl(0); return 0;", 125),
+        ('printf("socle: exit status 0\\n"); outl(5); return 0;', 125),
     ):  # fmt: skip
         source = tmp_path / "socle_verdict.c"
-        source.write_text(f"#include <stdio.h>\nint main(void) {{ {body} }}\n")
+        source.write_text(f"#include <stdio.h>\n{outl}\nint main(void) {{ {body} }}\n")
         result = qemu.make("run", f"APP={source}", "LIMIT=2")
         assert re.search(rf"^exit status {status}$", result.stdout, re.M), result.stdout

@@ -38,8 +38,6 @@
 
 #define CALLBACK_ROOM 512 /* for the frames of a callback itself, above g0's stackguard */
 
-extern char core_text_start[], core_text_end[]; /* linker.ld: boot, arch, kernel, runtime */
-
 /* Set by foreign_fault(): the call did not return, it was ended. */
 static int contained(struct g *g, struct socle_fault *out)
 {
@@ -62,27 +60,65 @@ int socle_foreign_call(socle_fn fn, void *arg)
 	return g->contained == 0 ? 0 : contained(g, NULL);
 }
 
-/* Stands g0 on another stack for the length of one call: all that asks for g0's bounds finds the right ones, and
- * nobody has to search. */
-static void call_on_stack(struct g *g0, struct stack *s, socle_fn fn, void *arg)
-{
-	struct tcb outer = g0->tcb;
-	uintptr_t outer_lo = g0->lo, outer_hi = g0->hi;
+/* ---- Crossings: what g0 was like before ---- */
 
-	g0->lo = s->lo;
-	g0->hi = s->hi;
-	g0->tcb.sp = (void *)s->hi;
-	g0->tcb.stack_limit = s->lo + G0_SLACK;
-	arch_call_on(&g0->tcb, fn, arg);
-	g0->lo = outer_lo;
-	g0->hi = outer_hi;
-	g0->tcb = outer;
+/* A callback, or a call with a stack of its own, notes how g0 stands and makes a change; leave_crossing() takes that
+ * back, in the order in which they were made, whether the call returns or a panic leaves it. */
+static void enter_crossing(struct g *g, struct crossing *c, struct stack *s)
+{
+	struct g *g0 = &g->m->g0;
+
+	c->outer = g->crossings;
+	c->g0_sp = g0->tcb.sp;
+	c->stack = s;
+	g->crossings = c;
+	if (s != NULL) {
+		c->lo = g0->lo;
+		c->hi = g0->hi;
+		c->stack_limit = g0->tcb.stack_limit;
+		g0->lo = s->lo;
+		g0->hi = s->hi;
+		g0->tcb.sp = (void *)s->hi;
+		g0->tcb.stack_limit = s->lo + G0_SLACK;
+		return;
+	}
+	g->locked_m = g->m;
+	g->m->locked_g = g;
+	g->callbacks++;
+}
+
+void leave_crossing(struct g *g)
+{
+	struct crossing *c = g->crossings;
+	struct g *g0 = &g->m->g0;
+
+	g->crossings = c->outer;
+	g0->tcb.sp = c->g0_sp;
+	if (c->stack != NULL) {
+		g0->lo = c->lo;
+		g0->hi = c->hi;
+		g0->tcb.stack_limit = c->stack_limit;
+		stack_free(c->stack);
+	} else if (--g->callbacks == 0) {
+		g->locked_m = NULL;
+		g->m->locked_g = NULL;
+	}
+}
+
+/* All that asks for g0's bounds during the call finds those of its own stack, and nobody has to search. */
+static void call_on_stack(struct g *g, struct stack *s, socle_fn fn, void *arg)
+{
+	struct crossing c;
+
+	enter_crossing(g, &c, s);
+	arch_call_on(&g->m->g0.tcb, fn, arg);
+	leave_crossing(g);
 }
 
 int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
 	struct g *g = getg();
-	struct stack *s = NULL;
+	struct stack *s;
 
 	if (require_goroutine() < 0)
 		return -1;
@@ -94,8 +130,7 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 		s = stack_alloc(attr->stack_size, STACK_FOREIGN);
 		if (s == NULL)
 			return -1;
-		call_on_stack(&g->m->g0, s, fn, arg);
-		stack_free(s);
+		call_on_stack(g, s, fn, arg);
 	} else {
 		arch_call_on(&g->m->g0.tcb, fn, arg);
 	}
@@ -104,21 +139,16 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 
 /* Checked: its prologue compares SP, deep below foreign frames, with g0's stackguard. This is the check of Go's issue
  * 1328: with a guessed guard the image dies here. */
-static __attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
+__attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
 {
-	struct g *g = m->current, *g0 = &m->g0;
-	void *g_sp = g->tcb.sp, *g0_sp = g0->tcb.sp;
+	struct g *g = m->current;
+	void *sp = g->tcb.sp;
+	struct crossing c;
 
-	g->locked_m = m;
-	m->locked_g = g;
-	g->callbacks++;
+	enter_crossing(g, &c, NULL);
 	arch_call_on(&g->tcb, fn, arg);
-	if (--g->callbacks == 0) {
-		g->locked_m = NULL;
-		m->locked_g = NULL;
-	}
-	g0->tcb.sp = g0_sp;
-	g->tcb.sp = g_sp;
+	leave_crossing(g);
+	g->tcb.sp = sp;
 	return 0;
 }
 
@@ -143,41 +173,6 @@ SOCLE_UNCHECKED int socle_callback(socle_fn fn, void *arg)
 	return callback(g0->m, fn, arg);
 }
 
-/* ---- Containment ---- */
-#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
-
-/* The context that arch_call_on() saved on the goroutine's stack is one that can be resumed: that is to return from it,
- * the callee-saved registers as they were, whatever fn had made of them. */
-static void end_call(void *g) { arch_resume(&((struct g *)g)->tcb); }
-
-/* On a handler's stack. Only what a foreign routine itself does wrong is contained: the innermost call ends, all of
- * whose frames lie on g0 above nothing of ours. */
-bool foreign_fault(struct trap *t, bool overflow)
-{
-	struct g *g0 = (struct g *)t->tcb, *g;
-	struct m *m;
-
-	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL)
-		return false;
-	if (t->pc >= (uintptr_t)core_text_start && t->pc < (uintptr_t)core_text_end && t->kind != TRAP_DIVIDE)
-		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
-	m = g0->m;
-	g = m->current;
-	if (g->libc_locks > 0) {
-		console_printf("\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
-		return false;
-	}
-	m->fault = (struct socle_fault){
-		.what = overflow ? "stack overflow" : t->name,
-		.address = t->kind == TRAP_MEMORY ? t->addr : 0,
-		.pc = t->pc,
-		.stack_lo = g0->lo,
-		.stack_hi = g0->hi,
-	};
-	m->fault.function = symbol_name(t->pc, &m->fault.offset);
-	g->contained = overflow ? EOVERFLOW : EFAULT;
-	arch_redirect(t, (uintptr_t)g0->tcb.sp, end_call, g);
-	return true;
-}
-
-#pragma clang attribute pop
+/* The context that arch_call_on() saved on the goroutine's stack can be resumed: that is to return from it, the
+ * callee-saved registers as they were, whatever fn has made of them. On g0, by arch_redirect(). */
+SOCLE_UNCHECKED void end_foreign_call(void *g) { arch_resume(&((struct g *)g)->tcb); }

@@ -344,6 +344,7 @@ void socle_exit(void)
 		fatal("socle_exit: called from foreign code");
 	if (g->callbacks > 0)
 		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
+	run_cleanups(g, NULL);
 	arch_mcall(&g->m->g0.tcb, exit_on_g0);
 	__builtin_unreachable();
 }

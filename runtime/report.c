@@ -144,14 +144,6 @@ static void print_waiting(void)
 	}
 }
 
-/* A frame so large that it stepped over the guard: SP is not on the stack that it belongs to. */
-static bool left_stack(const struct trap *t)
-{
-	const struct g *g = (const struct g *)t->tcb;
-
-	return g != NULL && g->hi != 0 && (t->sp < g->lo || t->sp > g->hi);
-}
-
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
 	struct tcb *tcb = t != NULL ? t->tcb : arch_tcb();
@@ -172,67 +164,6 @@ void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t 
 	traceback(pc, t != NULL && t->link != NULL ? t->link(t) : 0, sp, fp);
 	print_waiting();
 	stack_map(sp);
-}
-
-/* ---- What the port and the kernel hand up ---- */
-
-static bool in_fixed_guard(uintptr_t address)
-{
-	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
-		if (address >= f->guard && address < f->lo)
-			return true;
-	return false;
-}
-
-bool runtime_fault(struct trap *t)
-{
-	enum stack_fault at = STACK_NONE;
-	bool overflow;
-
-	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
-		at = stack_fault(t->addr);
-	if (at == STACK_GROWN)
-		return true;
-	overflow = t->kind == TRAP_MEMORY && (at == STACK_GUARD_HIT || in_fixed_guard(t->addr) || left_stack(t));
-	if (foreign_fault(t, overflow))
-		return true;
-	if (overflow)
-		t->name = "stack overflow:";
-	if (at == STACK_OUT_OF_MEMORY)
-		t->name = "out of memory: there is no frame to back a stack's page;";
-	return false;
-}
-
-struct overflow {
-	struct g *g;
-	size_t frame;
-	uintptr_t pc, sp, fp;
-};
-
-static void report_overflow(void *arg)
-{
-	const struct overflow *o = arg;
-	size_t offset;
-
-	fatal_at(o->pc, o->sp, o->fp, "stack overflow: goroutine %lu (%s): %s wants a frame of %zu bytes, %zu are left of %zu",
-		 o->g->id, g_name(o->g), symbol_name(o->pc, &offset), o->frame,
-		 (size_t)(o->sp > o->g->lo ? o->sp - o->g->lo : 0), (size_t)(o->g->hi - o->g->lo));
-}
-
-/* A checked prologue found SP, less the frame, at or below stackguard. On a goroutine that is an overflow, told before
- * a byte of the frame is touched; on g0 the guard is wrong or the system stack is used up: Go's "morestack on g0". */
-void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp) __attribute__((noreturn));
-void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
-{
-	struct overflow o = {getg(), frame, pc, sp, fp};
-	size_t offset;
-
-	if (on_g0(o.g))
-		fatal_at(pc, sp, fp, "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
-			 symbol_name(pc, &offset), frame, (void *)sp, (void *)o.g->tcb.stack_limit, (void *)o.g->lo,
-			 (void *)o.g->hi);
-	arch_call_on(&o.g->m->g0.tcb, report_overflow, &o);
-	__builtin_unreachable();
 }
 
 #pragma clang attribute pop

@@ -24,6 +24,8 @@ struct lock {
 
 /* ---- stack.c ---- */
 
+struct g;
+
 enum stack_kind { STACK_GOROUTINE, STACK_G0, STACK_FOREIGN, STACK_KINDS };
 
 /* Lies at the very top of each slot of the arena, on the page that stays backed. Its owner (g, m) lies just below it,
@@ -41,7 +43,9 @@ struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno:
 void stack_free(struct stack *s);
 size_t stacks_in_use(void);
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
-enum stack_fault stack_fault(uintptr_t address);   /* on a handler's stack */
+enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
+int stack_extend(struct g *g, bool in_handler);    /* into the guard, for a panic to run on; -1: already, or no frames */
+void stack_retract(struct g *g);                   /* takes that back, and what the stack grew to below SP */
 struct stack *stack_find(uintptr_t address);       /* the arena's stack that holds the address, its guard included */
 struct stack *stack_next(const struct stack *s);   /* all in use, by address; NULL starts; NULL ends */
 
@@ -73,6 +77,11 @@ struct g {
 	struct _reent *reent;    /* the C library's errno and such; made when first asked for */
 	unsigned libc_locks;     /* locks of the C library held */
 	int contained;           /* errno of the fault that ended its foreign call just now; 0: none */
+	struct crossing *crossings;     /* callbacks and calls with a stack of their own, innermost first */
+	struct try *try;                /* the innermost, NULL: nobody catches */
+	struct socle_cleanup *cleanups; /* last pushed first */
+	bool panicking;                 /* by a trap or an overflow: may use the frames kept for that */
+	struct socle_panic panic;
 	struct g *all;           /* every g there ever was: sched.lock */
 };
 
@@ -130,7 +139,23 @@ int require_goroutine(void);                  /* 0, or -1 and EPERM on g0 */
 
 /* ---- foreign.c ---- */
 
-bool foreign_fault(struct trap *t, bool overflow); /* true: t now returns to the foreign call's caller, with an error */
+/* How g0 was before a callback (stack NULL) or a call with a stack of its own: lies on g0 or on the goroutine's stack. */
+struct crossing {
+	struct crossing *outer;
+	void *g0_sp;
+	struct stack *stack;
+	uintptr_t lo, hi, stack_limit;
+};
+
+void leave_crossing(struct g *g); /* the innermost */
+void end_foreign_call(void *g);
+int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */
+
+/* ---- panic.c, fault.c ---- */
+
+void panic_raised(void *g);                                           /* goes on at g's try. On g's stack. Never returns */
+void run_cleanups(struct g *g, const struct socle_cleanup *until);
+bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 

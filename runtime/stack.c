@@ -23,6 +23,7 @@
 #define SPAN_MIN ((uintptr_t)2 << 20)
 #define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
 #define GUARD_MAX ((uintptr_t)64 << 10)
+#define EXTENSION_MAX ((uintptr_t)16 << 10)
 #define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)64 << 10)
 
 struct stack_class {
@@ -189,6 +190,38 @@ void stack_free(struct stack *s)
 	unlock(&arena.lock);
 }
 
+/* Takes memory back from the bottom of a stack up to the page below `sp`. Returns bytes. */
+static size_t give_back(struct stack *s, uintptr_t sp)
+{
+	uintptr_t page = (sp - STACK_SLACK) & ~(uintptr_t)(PAGE_SIZE - 1), from = s->touched;
+
+	if (page <= from)
+		return 0;
+	s->touched = page;
+	vm_release(from, page);
+	return page - from;
+}
+
+void stack_retract(struct g *g)
+{
+	if (g->lo != g->stack->lo) {
+		g->lo = g->stack->lo;
+		g->tcb.stack_limit = g->lo + STACK_SLACK;
+		arch_set_tcb(&g->tcb);
+	}
+	give_back(g->stack, (uintptr_t)__builtin_frame_address(0));
+}
+
+size_t socle_stack_trim(void)
+{
+	size_t bytes = 0;
+
+	for (struct g *g = all_gs(); g != NULL; g = g->all)
+		if (g->status == G_WAITING)
+			bytes += give_back(g->stack, (uintptr_t)g->tcb.sp);
+	return bytes;
+}
+
 /* From here on: also called on handlers' stacks, which stackguard knows nothing of. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
@@ -222,7 +255,7 @@ struct stack *stack_find(uintptr_t address)
 	return vm_present((uintptr_t)s) && s->in_use ? s : NULL;
 }
 
-enum stack_fault stack_fault(uintptr_t address)
+enum stack_fault stack_fault(uintptr_t address, bool emergency)
 {
 	uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
 	struct stack *s = stack_find(address);
@@ -231,11 +264,40 @@ enum stack_fault stack_fault(uintptr_t address)
 		return STACK_NONE;
 	if (address < s->lo)
 		return STACK_GUARD_HIT;
-	if (vm_back_in_handler(page) < 0)
+	if (vm_back_in_handler(page, emergency) < 0)
 		return STACK_OUT_OF_MEMORY;
 	if (page < s->touched)
 		s->touched = page;
 	return STACK_GROWN;
+}
+
+/* How far into its guard a stack is extended: enough for cleanups, and leaves half the guard. */
+static uintptr_t extension(const struct stack *s)
+{
+	uintptr_t half = (s->lo - s->guard) / 2;
+
+	return half < EXTENSION_MAX ? half : EXTENSION_MAX;
+}
+
+int stack_extend(struct g *g, bool in_handler)
+{
+	struct stack *s = g->stack;
+	uintptr_t lo = s->lo - extension(s);
+
+	if (g->lo != s->lo)
+		return -1; /* overflowed again while panicking */
+	if (!in_handler && vm_back(lo, s->lo) < 0)
+		return -1;
+	for (uintptr_t page = lo; in_handler && page < s->lo; page += PAGE_SIZE)
+		if (vm_back_in_handler(page, true) < 0)
+			return -1;
+	g->lo = lo;
+	g->tcb.stack_limit = lo + STACK_SLACK;
+	if (s->touched > lo)
+		s->touched = lo;
+	if (arch_tcb() == &g->tcb)
+		arch_set_tcb(&g->tcb);
+	return 0;
 }
 
 struct stack *stack_next(const struct stack *s)

@@ -16,10 +16,12 @@ FLAGS = [
 @pytest.mark.parametrize("source", sorted(path.stem for path in HERE.glob("*.c")))
 def test_host(source, tmp_path):
     program = tmp_path / source
-    built = subprocess.run(["clang", *FLAGS, HERE / f"{source}.c", "-o", program, "-lm"], capture_output=True, text=True)
+    compiler = ["clang", *FLAGS, HERE / f"{source}.c", "-o", program, "-lm"]
+    built = subprocess.run(compiler, capture_output=True, text=True)
     if built.returncode:
         pytest.fail(built.stderr, pytrace=False)
     ran = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
     counts = re.findall(r"^checks: (\d+) passed, (\d+) failed$", ran.stdout, re.M)
     if ran.returncode or len(counts) != 1 or counts[0][0] == "0" or counts[0][1] != "0":
-        pytest.fail(f"exit status {ran.returncode}; `checks: N passed, 0 failed` is asked for\n{ran.stdout}", pytrace=False)
+        wrong = f"exit status {ran.returncode}; `checks: N passed, 0 failed` is asked for\n"
+        pytest.fail(wrong + ran.stdout, pytrace=False)

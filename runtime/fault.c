@@ -1,0 +1,197 @@
+/*
+ * What becomes of a trap or of a prologue that finds too little stack: a stack grows, a foreign call ends, a goroutine
+ * panics; or it is nobody's, and the image ends with a report. Runs on handlers' stacks and on the slack under a
+ * stackguard: nothing here is checked, takes a lock or allocates.
+ *
+ * A goroutine that has run out of its stack needs some to panic on, for its cleanups above all: so the stack is
+ * extended into its guard until the panic is caught (HotSpot's yellow zone).
+ */
+#include <errno.h>
+
+#include "runtime/runtime.h"
+
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+
+extern char core_text_start[], core_text_end[]; /* linker.ld: boot, arch, kernel, runtime */
+
+static bool in_core(uintptr_t pc) { return pc >= (uintptr_t)core_text_start && pc < (uintptr_t)core_text_end; }
+
+static bool in_fixed_guard(uintptr_t address)
+{
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
+		if (address >= f->guard && address < f->lo)
+			return true;
+	return false;
+}
+
+/* A frame so large that it stepped over the guard: SP is not on the stack that it belongs to. */
+bool left_stack(const struct trap *t)
+{
+	const struct g *g = (const struct g *)t->tcb;
+
+	return g != NULL && g->hi != 0 && (t->sp < g->lo || t->sp > g->hi);
+}
+
+/* ---- Foreign calls ---- */
+
+/* On a handler's stack. Only what a foreign routine itself does wrong is contained: the innermost call ends, all of
+ * whose frames lie on g0 above nothing of ours. */
+static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
+{
+	struct g *g0 = (struct g *)t->tcb, *g;
+	struct socle_fault *fault;
+
+	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
+		return false;
+	if (in_core(t->pc) && t->kind != TRAP_DIVIDE)
+		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
+	g = g0->m->current;
+	if (g->libc_locks > 0) {
+		console_printf("\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
+		return false;
+	}
+	fault = &g0->m->fault;
+	*fault = (struct socle_fault){
+		.what = overflow ? "stack overflow" : t->name,
+		.address = t->kind == TRAP_MEMORY ? t->addr : 0,
+		.pc = t->pc,
+		.stack_lo = g0->lo,
+		.stack_hi = g0->hi,
+	};
+	fault->function = symbol_name(t->pc, &fault->offset);
+	g->contained = overflow ? EOVERFLOW : EFAULT;
+	if (at == STACK_OUT_OF_MEMORY) {
+		fault->what = "out of memory: the stack cannot grow";
+		g->contained = ENOMEM;
+	}
+	arch_redirect(t, (uintptr_t)g0->tcb.sp, end_foreign_call, g);
+	return true;
+}
+
+/* ---- Panics ---- */
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	size_t i;
+
+	for (i = 0; from[i] != '\0' && i < size - 1; i++)
+		to[i] = from[i];
+	to[i] = '\0';
+}
+
+static void fill_panic(struct g *g, enum socle_panic_kind kind, const char *message, uintptr_t address, uintptr_t pc)
+{
+	g->panicking = true;
+	g->panic.kind = kind;
+	g->panic.address = address;
+	g->panic.pc = pc;
+	g->panic.function = symbol_name(pc, &g->panic.offset);
+	copy_text(g->panic.message, sizeof g->panic.message, message);
+}
+
+static const struct {
+	enum socle_panic_kind kind;
+	const char *message;
+} panics[] = {
+	[TRAP_MEMORY] = {SOCLE_PANIC_MEMORY, "invalid memory access"},
+	[TRAP_DIVIDE] = {SOCLE_PANIC_DIVIDE, "division by zero"},
+	[TRAP_ILLEGAL] = {SOCLE_PANIC_ILLEGAL, "undefined instruction"},
+	[TRAP_FLOAT] = {SOCLE_PANIC_OTHER, "floating-point error"},
+	[TRAP_OTHER] = {SOCLE_PANIC_OTHER, "machine exception"},
+};
+
+/* Where a panic that a trap raises may start: below what the interrupted function has in use (the red zone of a leaf
+ * on x86_64 too); where the stack ends if SP is beyond that. */
+static uintptr_t panic_sp(const struct g *g, const struct trap *t, uintptr_t lo)
+{
+	return t->sp - 128 > lo && t->sp <= g->hi ? t->sp - 128 : lo;
+}
+
+/* A trap in goroutine code. Nobody to catch it, a lock held, or a fault of ours: the image ends instead. */
+static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
+{
+	struct g *g = (struct g *)t->tcb;
+	uintptr_t lo;
+
+	if (g == NULL || g->m == NULL || on_g0(g) || g->try == NULL || t->kind == TRAP_FATAL)
+		return false;
+	if (g->m->locks > 0 || g->libc_locks > 0 || (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
+		return false;
+	lo = g->lo;
+	if (overflow) {
+		if (stack_extend(g, true) < 0)
+			return false;
+		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", t->addr, t->pc);
+	} else if (at == STACK_OUT_OF_MEMORY) {
+		if (stack_fault(t->addr, true) != STACK_GROWN)
+			return false;
+		fill_panic(g, SOCLE_PANIC_NO_MEMORY, "out of memory: the stack cannot grow", t->addr, t->pc);
+	} else {
+		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0, t->pc);
+	}
+	arch_redirect(t, panic_sp(g, t, lo), panic_raised, g);
+	return true;
+}
+
+/* ---- Traps ---- */
+
+bool runtime_fault(struct trap *t)
+{
+	struct g *g = (struct g *)t->tcb;
+	enum stack_fault at = STACK_NONE;
+	bool overflow, panicking = g != NULL && g->panicking;
+
+	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
+		at = stack_fault(t->addr, panicking);
+	if (at == STACK_GROWN)
+		return true;
+	overflow = t->kind == TRAP_MEMORY && (at == STACK_GUARD_HIT || in_fixed_guard(t->addr) || left_stack(t));
+	if (foreign_fault(t, at, overflow) || goroutine_fault(t, at, overflow))
+		return true;
+	if (overflow)
+		t->name = "stack overflow:";
+	if (at == STACK_OUT_OF_MEMORY)
+		t->name = "out of memory: there is no frame to back a stack's page;";
+	return false;
+}
+
+/* ---- Prologues ---- */
+
+struct overflow {
+	struct g *g;
+	size_t frame;
+	uintptr_t pc, sp, fp;
+};
+
+static void report_overflow(void *arg)
+{
+	const struct overflow *o = arg;
+	size_t offset;
+
+	fatal_at(o->pc, o->sp, o->fp, "stack overflow: goroutine %lu (%s): %s wants a frame of %zu bytes, %zu are left of %zu",
+		 o->g->id, g_name(o->g), symbol_name(o->pc, &offset), o->frame,
+		 (size_t)(o->sp > o->g->lo ? o->sp - o->g->lo : 0), (size_t)(o->g->hi - o->g->lo));
+}
+
+/* A checked prologue found SP, less the frame, at or below stackguard. On a goroutine that is an overflow, told before
+ * a byte of the frame is touched; on g0 the guard is wrong or the system stack is used up: Go's "morestack on g0". */
+void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp) __attribute__((noreturn));
+void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	struct overflow o = {getg(), frame, pc, sp, fp};
+	struct g *g = o.g;
+	size_t offset;
+
+	if (on_g0(g))
+		fatal_at(pc, sp, fp, "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
+			 symbol_name(pc, &offset), frame, (void *)sp, (void *)g->tcb.stack_limit, (void *)g->lo, (void *)g->hi);
+	if (g->try != NULL && g->m->locks == 0 && g->libc_locks == 0 && stack_extend(g, false) == 0) {
+		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
+		g->panic.frame = frame;
+		panic_raised(g);
+	}
+	arch_call_on(&g->m->g0.tcb, report_overflow, &o);
+	__builtin_unreachable();
+}
+
+#pragma clang attribute pop

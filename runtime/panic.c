@@ -1,0 +1,147 @@
+/*
+ * Panics: a goroutine gives up what it does, and goes on behind the innermost socle_try(), if there is one. On the way
+ * the cleanups that were pushed since then run, last first, on the goroutine's own stack, below the frames that they
+ * may refer to; only then are those frames given up.
+ *
+ * socle_try() calls its function on the goroutine's own stack by arch_call_on(), which saves a whole context there:
+ * resuming that context is to return from the call. Callbacks in between are left by putting g0 back, crossing by
+ * crossing, as it was: the frames of foreign code on it are abandoned, and both saved SPs end where they were.
+ *
+ * A panic that nobody catches ends the image at once, with its report; what cleanups would tidy up goes with it.
+ *
+ * Rejected: setjmp (arch_call_on has all of it), unwinding by tables (foreign frames have none, and a table for each
+ * function is larger than the functions).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/runtime.h"
+
+struct try {
+	struct try *outer;
+	struct socle_cleanup *cleanups; /* those pushed since are this try's to run */
+	struct crossing *crossings;     /* likewise */
+	unsigned libc_locks;
+	void *context;                  /* to resume: returns from arch_call_on() in socle_try() */
+	struct socle_panic *out;
+	bool panicked;
+	socle_fn fn;
+	void *arg;
+};
+
+static void run_try(void *arg)
+{
+	struct try *t = arg;
+	struct g *g = getg();
+
+	t->context = g->tcb.sp;
+	g->try = t;
+	t->fn(t->arg);
+}
+
+int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
+{
+	struct g *g = getg();
+	void *sp = g->tcb.sp; /* in a callback: where the next one starts */
+	struct try t = {.outer = g->try, .cleanups = g->cleanups, .crossings = g->crossings, .libc_locks = g->libc_locks,
+			.out = out, .fn = fn, .arg = arg};
+
+	if (on_g0(g))
+		fatal("socle_try: called from foreign code; only a callback may");
+	arch_call_on(&g->tcb, run_try, &t);
+	g->try = t.outer;
+	g->tcb.sp = sp;
+	if (!t.panicked)
+		return 0;
+	stack_retract(g);
+	return -1;
+}
+
+/* ---- Cleanups ---- */
+
+void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg)
+{
+	struct g *g = getg();
+
+	if (on_g0(g))
+		fatal("socle_cleanup_push: called from foreign code; only a callback may");
+	*c = (struct socle_cleanup){fn, arg, g->cleanups};
+	g->cleanups = c;
+}
+
+void socle_cleanup_pop(struct socle_cleanup *c, int execute)
+{
+	struct g *g = getg();
+
+	if (on_g0(g) || g->cleanups != c)
+		fatal("socle_cleanup_pop: not the cleanup that was pushed last");
+	g->cleanups = c->next;
+	if (execute)
+		c->fn(c->arg);
+}
+
+/* Each is taken off the list before it runs: one that panics itself goes on with the rest. */
+void run_cleanups(struct g *g, const struct socle_cleanup *until)
+{
+	while (g->cleanups != until) {
+		struct socle_cleanup *c = g->cleanups;
+
+		g->cleanups = c->next;
+		c->fn(c->arg);
+	}
+}
+
+/* ---- Panicking ---- */
+
+/* On the goroutine's stack, below all that is to be given up. */
+static _Noreturn void unwind(struct g *g)
+{
+	struct try *t = g->try;
+
+	run_cleanups(g, t->cleanups);
+	if (g->libc_locks > t->libc_locks)
+		fatal("panic: %s, through a routine that holds a lock of the C library: this cannot be contained", g->panic.message);
+	while (g->crossings != t->crossings)
+		leave_crossing(g);
+	if (t->out != NULL)
+		*t->out = g->panic;
+	t->panicked = true;
+	g->panicking = false;
+	g->tcb.sp = t->context;
+	arch_resume(&g->tcb);
+}
+
+/* Raised by a trap or a prologue: the panic is filled in, and somebody catches it. */
+void panic_raised(void *arg)
+{
+	unwind(arg);
+}
+
+static void unwind_from_g0(void *g) { unwind(g); }
+
+static _Noreturn void raise(struct g *g, uintptr_t frame)
+{
+	if (g->try == NULL)
+		fatal_at(0, frame, frame, "panic: %s", g->panic.message);
+	if (on_g0(getg()))
+		callback(g->m, unwind_from_g0, g); /* the frames on g0 are foreign: they are given up */
+	unwind(g);
+}
+
+SOCLE_UNCHECKED void socle_panic(const char *format, ...)
+{
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	struct g *g = getg();
+	va_list args;
+
+	if (on_g0(g))
+		g = g->m->current;
+	if (g == NULL)
+		fatal("socle_panic: called while no goroutine runs: %s", format);
+	g->panic = (struct socle_panic){.kind = SOCLE_PANIC_RAISED, .pc = ((uintptr_t *)frame)[1]};
+	g->panic.function = symbol_name(g->panic.pc - 1, &g->panic.offset);
+	va_start(args, format);
+	vsnprintf(g->panic.message, sizeof g->panic.message, format, args);
+	va_end(args);
+	raise(g, frame);
+}
