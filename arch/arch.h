@@ -74,6 +74,7 @@ struct boot_info {
  *   ARENA_LO, ARENA_HI    virtual addresses for stacks
  *   FIXED_STACKS(X)       X(name, bytes) for each stack that linker.ld lays out: boot first
  *   struct tcb *arch_tcb(void)       inline: the current control block
+ *   REDIRECT_GAP, REDIRECT_ROOM   bytes: see arch_redirect()
  *   CONTEXT_FP             offset from a saved context's sp to a frame record {caller's record, return address}
  *   uintptr_t arch_irq_disable(void) inline: masks interrupts; returns what arch_irq_restore() takes
  *   void arch_irq_restore(uintptr_t) inline
@@ -120,7 +121,9 @@ void arch_start(const struct boot_info *info);
 /* Prints the interrupted registers with console_printf(). */
 void arch_print_regs(const struct trap *t);
 
-/* Makes the trap return to fn(arg) on the stack `sp` (any alignment) instead of the interrupted instruction. */
+/* Makes the trap return to a call of fn(arg) on the stack `sp` (any alignment), with interrupts on. If fn returns, the
+ * interrupted code goes on where it was, every register as it was, the FPU's too; `sp` must then be on the
+ * interrupted stack, REDIRECT_GAP or more below the interrupted SP. Takes REDIRECT_ROOM bytes below `sp`. */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg);
 
 #endif

@@ -22,8 +22,9 @@
 void kernel_start(struct boot_info *info) __attribute__((noreturn));
 /* On a handler stack, interrupts masked. Returns when the interrupted code is to go on (or was redirected). */
 void kernel_trap(struct trap *t);
-/* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. */
-void kernel_tick(void);
+/* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. t: what it interrupted
+ * (kind, name and such are not set), which arch_redirect() may change. */
+void kernel_tick(struct trap *t);
 /* A trap while a trap was being handled on the same CPU: says so in a line or two, ends the image. Needs no
  * stack to speak of. Ports call it instead of kernel_trap() when they are already inside one. */
 void kernel_nested_trap(struct trap *t) __attribute__((noreturn));
@@ -80,6 +81,9 @@ struct thread {
 	struct tcb *tcb;     /* its system stack */
 	struct thread *next; /* in the run queue */
 	bool parked, wakeup; /* interrupts masked */
+	void (*fn)(void *);
+	void *arg;
+	uintptr_t irq;       /* what interrupts were like where it was started: so it starts with them */
 };
 
 struct thread *thread_current(void);
@@ -107,7 +111,7 @@ extern const struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is
 void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; makes it current. Before page tables */
 void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
 bool runtime_fault(struct trap *t);               /* true: seen to, resume. On a handler stack */
-void runtime_tick(void);                          /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_tick(struct trap *t);                /* the deadline of timer_set() has passed. On the IRQ stack */
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp); /* stacks and traceback; t may be NULL */
 
 #endif

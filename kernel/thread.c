@@ -52,13 +52,21 @@ void thread_adopt(struct thread *t, struct tcb *tcb)
 	cpu.current = t;
 }
 
+/* The switch to a new thread comes out of thread_park(), where interrupts are masked. */
+static void run_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	arch_irq_restore(t->irq);
+	t->fn(t->arg);
+}
+
 void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
 {
-	uintptr_t irq;
+	uintptr_t irq = arch_irq_disable();
 
-	*t = (struct thread){.tcb = tcb};
-	arch_init_context(tcb, stack_hi, fn, arg);
-	irq = arch_irq_disable();
+	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .irq = irq};
+	arch_init_context(tcb, stack_hi, run_thread, t);
 	enqueue(t);
 	arch_irq_restore(irq);
 }

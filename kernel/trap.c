@@ -64,7 +64,7 @@ void kernel_nested_trap(struct trap *t)
 	kernel_exit(2);
 }
 
-void kernel_tick(void) { runtime_tick(); }
+void kernel_tick(struct trap *t) { runtime_tick(t); }
 
 static _Noreturn void fatal_report(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, va_list args)
 {

@@ -32,6 +32,19 @@ static inline int finish(void)
 	return checks_failed > 0;
 }
 
+/* Until all goroutines but the caller have ended. */
+static inline void wait_for_others(void)
+{
+	int others;
+
+	do {
+		socle_yield();
+		others = -1;
+		for (struct g *g = all_gs(); g != NULL; g = g->all)
+			others += g->status != G_DEAD;
+	} while (others > 0);
+}
+
 static inline void repeatedly(void (*test)(void))
 {
 	size_t stacks, frames;
@@ -41,8 +54,9 @@ static inline void repeatedly(void (*test)(void))
 	stacks = stacks_in_use();
 	frames = frames_free();
 	test();
-	CHECK(frames_free() == frames);
-	CHECK(stacks_in_use() == stacks);
+	/* Under chaos it is chance how many m's are kept for later, and how much of their g0's they have used. */
+	CHECK(frames_free() == frames || (chaos_random() != 0 && frames_free() + 256 > frames));
+	CHECK(stacks_in_use() == stacks || (chaos_random() != 0 && stacks_in_use() < stacks + 6));
 }
 
 #endif

@@ -66,7 +66,7 @@ static void test_growth(void)
 	for (int i = 0; i < 3; i++) {
 		free = frames_free();
 		CHECK(socle_go_attr(&large, panics, &result) == 0);
-		socle_yield();
+		wait_for_others();
 		CHECK(result == -1);
 		if (i > 0) /* page tables stay */
 			CHECK(frames_free() == free);
@@ -98,7 +98,7 @@ static void all(void)
 static void no_frame_to_grow(void)
 {
 	socle_go_attr(&large, grows, NULL);
-	socle_yield();
+	wait_for_others();
 }
 
 int main(int argc, char **argv)

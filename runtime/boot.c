@@ -5,6 +5,7 @@
  *
  * Boot options stand on the command line among main's arguments: g0guard=SIZE sets the guess of 2011 instead
  * (stackguard = boot SP less SIZE), for the lesson. As in Go after the fix, an image with a foreign init skips it.
+ * chaos=SEED makes turns short and random (preempt.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,14 @@ static void take_word(char *word)
 		command.g0_guess = parse_size(word + 8);
 		if (command.g0_guess < 1024 || command.g0_guess > g0_size)
 			bad_command_line("g0guard wants a size from 1k to the boot stack's, such as g0guard=8k, not ", word);
+		return;
+	}
+	if (starts_with(word, "chaos=")) {
+		size_t seed = parse_size(word + 6);
+
+		if (seed == 0)
+			bad_command_line("chaos wants a number from 1, such as chaos=7, not ", word);
+		chaos_start((uint32_t)seed);
 		return;
 	}
 	if (command.count == MAX_ARGUMENTS)
@@ -152,7 +161,7 @@ static void run_main(void *arg)
 	exit(main(command.count, command.argument));
 }
 
-void runtime_start(void)
+SOCLE_UNCHECKED void runtime_start(void)
 {
 	static const struct socle_go_attr attr = {.name = "main"};
 

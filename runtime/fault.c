@@ -12,10 +12,6 @@
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
-extern char core_text_start[], core_text_end[]; /* linker.ld: boot, arch, kernel, runtime */
-
-static bool in_core(uintptr_t pc) { return pc >= (uintptr_t)core_text_start && pc < (uintptr_t)core_text_end; }
-
 static bool in_fixed_guard(uintptr_t address)
 {
 	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)

@@ -25,7 +25,7 @@
 _Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
 
 struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = &p0};
-struct p p0;
+struct p p0 = {.turn_end = INT64_MAX};
 
 static struct {
 	struct lock lock;
@@ -97,11 +97,27 @@ static struct g *run_queue_get(struct p *p)
 	return g;
 }
 
+SOCLE_UNCHECKED bool anyone_runnable(const struct p *p)
+{
+	return atomic_load_explicit(&p->head, memory_order_relaxed) != atomic_load_explicit(&p->tail, memory_order_relaxed) ||
+	       sched.queued > 0;
+}
+
+/* The running goroutine has made g runnable. */
+static void enqueue(struct g *g)
+{
+	struct m *m = getg()->m;
+
+	run_queue_put(m->p, g);
+	if (!m->p->ticking && m->current != NULL)
+		start_turn(m->p);
+}
+
 void ready(struct g *g)
 {
 	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
 	g->status = G_RUNNABLE;
-	run_queue_put(getg()->m->p, g);
+	enqueue(g);
 }
 
 /* ---- m's ---- */
@@ -248,6 +264,8 @@ static struct g *find_runnable(struct p *p)
 			timers_run(p);
 		if (++p->scheduled % 61 == 0 && sched.queued > 0 && (g = global_get()) != NULL)
 			return g;
+		if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
+			run_queue_put(p, g);
 		if ((g = run_queue_get(p)) != NULL)
 			return g;
 		if (sched.queued > 0 && (g = global_get()) != NULL)
@@ -261,6 +279,8 @@ static _Noreturn void execute(struct m *m, struct g *g)
 	g->m = m;
 	g->status = G_RUNNING;
 	m->current = g;
+	if (!m->p->ticking && anyone_runnable(m->p))
+		start_turn(m->p);
 	arch_resume(&g->tcb);
 }
 
@@ -316,13 +336,15 @@ static void yield_on_g0(struct tcb *old)
 	schedule();
 }
 
+void yield(void) { arch_mcall(&getg()->m->g0.tcb, yield_on_g0); }
+
 void socle_yield(void)
 {
 	struct g *g = getg();
 
 	if (on_g0(g))
 		fatal("socle_yield: called from foreign code; only a callback may yield");
-	arch_mcall(&g->m->g0.tcb, yield_on_g0);
+	yield();
 }
 
 static void exit_on_g0(struct tcb *old)
@@ -404,7 +426,7 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 	g = init_g(s, attr, fn, arg);
 	unlock(&sched.lock);
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
-	run_queue_put(getg()->m->p, g);
+	enqueue(g);
 	return 0;
 }
 

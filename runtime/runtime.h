@@ -107,6 +107,9 @@ struct p {
 	struct g *queue[RUN_QUEUE];
 	struct timer *timers;           /* pairing heap, earliest first */
 	volatile bool timers_due;       /* set by the tick */
+	bool ticking;                   /* turn_end is set */
+	unsigned turn;                  /* `scheduled` when the current turn began */
+	int64_t turn_end;               /* the tick looks then; INT64_MAX: no need to */
 };
 
 extern struct m m0;
@@ -135,6 +138,8 @@ void schedule(void) __attribute__((noreturn)); /* on g0 */
 void park(struct lock *release, const char *why, const void *on); /* until ready(g); unlocks when it is safe to */
 void ready(struct g *g);
 struct g *all_gs(void);
+bool anyone_runnable(const struct p *p);      /* waiting for the CPU. On any stack */
+void yield(void);                             /* socle_yield, known to be on a goroutine */
 int require_goroutine(void);                  /* 0, or -1 and EPERM on g0 */
 
 /* ---- foreign.c ---- */
@@ -167,6 +172,20 @@ struct timer {
 };
 
 void timers_run(struct p *p); /* readies the sleepers that are due, sets the hardware for the next */
+
+/* ---- preempt.c ---- */
+
+void timers_changed(struct p *p); /* sets the hardware for the earliest timer or the end of the turn */
+void start_turn(struct p *p);     /* the running goroutine has others waiting behind it */
+void chaos_start(uint32_t seed);  /* not 0 */
+uint32_t chaos_random(void);      /* 0: there is no chaos */
+
+/* boot/, arch/, kernel/ and runtime/ lie together (linker.ld): a fault there is ours, and it is never preempted. */
+extern char core_text_start[], core_text_end[];
+static inline SOCLE_UNCHECKED bool in_core(uintptr_t pc)
+{
+	return pc >= (uintptr_t)core_text_start && pc < (uintptr_t)core_text_end;
+}
 
 /* ---- libc.c ---- */
 

@@ -63,7 +63,7 @@ void timers_run(struct p *p)
 		p->timers = meld_children(t->child);
 		ready(t->g); /* t lies on the stack of g: not to be touched from here on */
 	}
-	timer_set(p->timers != NULL ? p->timers->deadline : INT64_MAX);
+	timers_changed(p);
 }
 
 int64_t socle_now(void) { return clock_now(); }
@@ -85,9 +85,7 @@ int socle_sleep(int64_t ns)
 	p = t.g->m->p;
 	p->timers = meld(p->timers, &t);
 	if (p->timers == &t)
-		timer_set(t.deadline);
+		timers_changed(p);
 	park(NULL, "sleeping", &t);
 	return 0;
 }
-
-SOCLE_UNCHECKED void runtime_tick(void) { p0.timers_due = true; }

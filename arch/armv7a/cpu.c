@@ -47,16 +47,18 @@ void arch_print_regs(const struct trap *t)
 	console_printf("  cpsr %08x  fpscr %08x\n", (unsigned)regs->cpsr, (unsigned)regs->fpscr);
 }
 
+struct redirect trap_redirect;
+
+/* All else is trap_redirected()'s: on the stack in question, which may have to grow for it, and that no handler can wait
+ * for. Until it has read what is noted here, interrupts are off. */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {
 	struct arch_regs *regs = t->regs;
-	const uint32_t state = 0x07000000 | 0xfe00 | CPSR_T; /* J, IT, E; interrupts come on too, whatever the failed code had done */
+	const uint32_t state = 0x07000000 | 0xfe00 | CPSR_T; /* J, IT, E */
 
-	regs->r[0] = (uintptr_t)arg;
-	regs->r[11] = regs->r[14] = 0; /* the frame chain ends here */
-	regs->r[13] = sp & ~(uintptr_t)7;
-	regs->r[15] = (uintptr_t)fn & ~(uintptr_t)1;
-	regs->cpsr = (regs->cpsr & ~(state | CPSR_I)) | ((uintptr_t)fn & 1 ? CPSR_T : 0);
+	trap_redirect = (struct redirect){fn, arg, sp & ~(uintptr_t)7, regs->r[15], regs->cpsr, regs->r[13]};
+	regs->r[15] = (uintptr_t)trap_redirected;
+	regs->cpsr = (regs->cpsr & ~state) | CPSR_I;
 }
 
 void arch_start(const struct boot_info *info)

@@ -39,6 +39,17 @@ void boot_main(uintptr_t r2) __attribute__((noreturn));
 void context_start(void);
 void trap_handle(struct arch_regs *regs, unsigned vector);
 
+/* What arch_redirect() wants done, for trap_redirected() in trap.S. Known to assembly. */
+struct redirect {
+	void (*fn)(void *);
+	void *arg;
+	uintptr_t sp;           /* to call fn on */
+	uintptr_t pc, cpsr, old_sp; /* where to go on if fn returns */
+};
+_Static_assert(sizeof(struct redirect) == 24, "known to assembly");
+extern struct redirect trap_redirect;
+void trap_redirected(void);
+
 /* mmu.c */
 void mmu_provisional(uintptr_t tree); /* caches and MMU on; tree, when in RAM, is readable up to TREE_MAX */
 #define TREE_MAX 0x200000u
@@ -47,7 +58,7 @@ void mmu_start(const struct boot_info *info); /* the final tables */
 /* devices.c */
 void clock_init(void);
 void interrupts_init(void);
-void interrupt_handle(void);
+void interrupt_handle(struct trap *t);
 bool machine_is_exiting(void);
 
 /* cpu.c */

@@ -170,7 +170,7 @@ void timer_set(int64_t deadline)
 }
 
 /* The timer's line is a level: it must fall before the interrupt is ended, or it is pending again at once. */
-void interrupt_handle(void)
+void interrupt_handle(struct trap *t)
 {
 	uint32_t acknowledge = GICC(GICC_IAR), id = acknowledge & INTERRUPT_ID;
 
@@ -183,7 +183,7 @@ void interrupt_handle(void)
 	barrier_data(); /* done before it is ended: the two are different devices */
 	GICC(GICC_EOIR) = acknowledge;
 	if (id == BOARD_TIMER_INTERRUPT)
-		kernel_tick();
+		kernel_tick(t);
 }
 
 /* ---- The end ---- */

@@ -60,6 +60,8 @@
 
 /* Offsets known to assembly; machine.h and cpu.h assert them. */
 #define TCB_SP 8
+#define REDIRECT_GAP 16   /* the frame for RFE is put there */
+#define REDIRECT_ROOM 512
 #define CONTEXT_SIZE 104 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 96    /* in it: r11 and lr, as a frame record that a traceback can start from */
 #define REGS_SIZE 72

@@ -80,3 +80,51 @@ trap_common:
 	ldmia	sp, {r0-r14}^
 	add	sp, sp, #REGS_SIZE
 	movs	pc, lr
+
+@ void trap_redirected(void): what arch_redirect() lets a trap return to, every register but PC and CPSR as it was, and
+@ interrupts off. Calls fn(arg) with FPSCR as the ABI has it at entry. If fn returns, all is put back; RFE pops PC and
+@ CPSR from SP, so they are put right below where that is to be. TPIDRURW keeps R0 for a moment: a trap that grows the
+@ stack meanwhile leaves it alone.
+@
+@	r4 + 52   lr   }
+@	r4 + 0    r0-r12
+@	r11       r11 and the interrupted PC: a frame record, so that a traceback from fn goes on there
+@	sp        d0-d31, aligned to 8
+@
+@ r5 = fn, r6 = arg, r7 = PC, r8 = CPSR, r9 = SP, r10 = FPSCR of the interrupted code: fn preserves all of them.
+	.globl	trap_redirected
+trap_redirected:
+	mcr	p15, 0, r0, c13, c0, 2		@ TPIDRURW
+	ldr	r0, =trap_redirect
+	ldr	sp, [r0, #8]
+	sub	sp, sp, #56
+	stmib	sp, {r1-r12, lr}
+	ldm	r0, {r5, r6}
+	ldr	r7, [r0, #12]
+	ldr	r8, [r0, #16]
+	ldr	r9, [r0, #20]
+	mrc	p15, 0, r1, c13, c0, 2
+	str	r1, [sp]
+	mov	r4, sp
+	vmrs	r10, fpscr
+	push	{r7}
+	push	{r11}
+	mov	r11, sp
+	bic	sp, sp, #7
+	vpush	{d16-d31}
+	vpush	{d0-d15}
+	mov	r1, #0
+	vmsr	fpscr, r1
+	mov	r0, r6
+	cpsie	i
+	blx	r5
+	cpsid	i
+	vpop	{d0-d15}
+	vpop	{d16-d31}
+	vmsr	fpscr, r10
+	stmdb	r9!, {r7, r8}
+	mov	r0, r4
+	mov	sp, r9
+	ldm	r0, {r0-r12, lr}
+	rfeia	sp!
+	.ltorg

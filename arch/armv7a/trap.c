@@ -144,7 +144,10 @@ void trap_handle(struct arch_regs *regs, unsigned vector)
 	struct trap t = {.tcb = arch_tcb(), .regs = regs};
 
 	if (vector == VECTOR_IRQ && !nested) {
-		interrupt_handle();
+		t.pc = regs->r[15];
+		t.sp = regs->r[13];
+		t.fp = regs->r[11];
+		interrupt_handle(&t);
 		return;
 	}
 	if (vector == VECTOR_SVC && machine_is_exiting()) {

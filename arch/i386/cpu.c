@@ -135,7 +135,7 @@ void cpu_init(void)
 	init_tasks(cpu);
 	load_gdt(cpu);
 	load_idt();
-	fpu_init();
+	fpu_init(&cpu->local.redirect);
 }
 
 /* A switch of tasks loads CR3 and never saves it, so each TSS has to know. */

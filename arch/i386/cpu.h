@@ -7,7 +7,6 @@
 #include "arch/x86/x86.h"
 
 enum {
-	SELECTOR_CODE = 0x08,
 	SELECTOR_DATA = 0x10,
 	SELECTOR_CPU = 0x18,  /* %gs: struct cpu_local */
 	SELECTOR_MAIN = 0x20, /* the task of everything that is not a handler */

@@ -23,6 +23,11 @@
 #define CPU_LIMIT 0x30 /* under %gs, where clang's -fsplit-stack for i686-linux-gnu looks */
 #define CPU_TCB 0x34
 #define CPU_RESUME_PC 0x38
+#define CPU_REDIRECT 0x3c /* struct redirect, all of it */
+#define FPU_STATE 896     /* XSAVE's area for x87, SSE and AVX, and what aligning it takes */
+#define REDIRECT_GAP 16   /* the frame for IRET is put there */
+#define REDIRECT_ROOM 1024
+#define SELECTOR_CODE 0x08
 #define CONTEXT_SIZE 28 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 20   /* in it: EBP and the return address, as a frame record that a traceback can start from */
 #define TASK_STACK 104

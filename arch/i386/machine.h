@@ -11,11 +11,22 @@
 #define PAGE_SIZE 4096
 #define PAGE_LEVELS 3 /* PAE: x86's mmu.c is shared with x86_64 */
 
-#define RAM_MAX 0x40000000u
-#define HEAP_LO 0x40000000u
-#define HEAP_HI 0x60000000u
-#define ARENA_LO 0x60000000u
+#define RAM_MAX 0x60000000u
+#define HEAP_LO 0x60000000u
+#define HEAP_HI 0x80000000u
+/* clang compares SP with the limit as signed numbers where an array has a variable size: so no stack may lie across
+ * 0x80000000, nor so closely above it that an array of up to 128 MiB ends below. */
+#define ARENA_LO 0x88000000u
 #define ARENA_HI 0xf0000000u
+
+/* What arch_redirect() wants done, for trap_redirected() in trap.S. */
+struct redirect {
+	void (*fn)(void *);
+	void *arg;
+	uintptr_t sp;            /* to call fn on */
+	uintptr_t pc, old_sp, flags; /* where to go on if fn returns */
+	uintptr_t use_xsave;     /* FXSAVE does not save all there is */
+};
 
 struct cpu_local {
 	struct cpu_local *self; /* %gs:0, as the ABI's thread-local storage has it */
@@ -23,11 +34,14 @@ struct cpu_local {
 	uintptr_t stack_limit;  /* checked prologues compare SP with this */
 	struct tcb *tcb;        /* whose limit that is */
 	uintptr_t resume_pc;    /* where trap_return() goes on */
+	struct redirect redirect;
 };
 
 _Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
 _Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
 _Static_assert(offsetof(struct cpu_local, resume_pc) == CPU_RESUME_PC, "known to assembly");
+_Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to assembly");
+_Static_assert(sizeof(struct redirect) == 28, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 

@@ -40,18 +40,81 @@ trap_return:
 trap_return_end:
 
 /*
- * void trap_redirected(void): what arch_redirect() lets a trap return to. ECX = fn, EAX = arg, EDX = the address to
- * return to, ESP aligned to 16. The pushes are here and not in the handler because that stack may have to grow for
- * them. At fn:
+ * void trap_redirected(void): what arch_redirect() lets a trap return to, every register but EIP and EFLAGS as it was.
+ * Calls fn(arg) with FPU and flags as the ABI has them at entry. If fn returns, all is put back; an IRET within one ring
+ * does not load ESP, so its frame is put right below where that is to be. EBX = fn, ESI = arg, EDI = use_xsave.
  *
- *	ESP + 4   arg
- *	ESP       return address
+ *	EBP +  8  ESP of the interrupted code
+ *	EBP +  4  its EIP: with EBP a frame record, so that a traceback from fn goes on there
+ *	EBP       its EBP
+ *	EBP - 24  EAX ECX EDX EBX ESI EDI, from the highest address down
+ *	EBP - 28  its EFLAGS
+ *	ESP + 16  FPU, aligned to 64
+ *	ESP       arg
  */
+#define REDIRECT_FN (CPU_REDIRECT + 0)
+#define REDIRECT_ARG (CPU_REDIRECT + 4)
+#define REDIRECT_SP (CPU_REDIRECT + 8)
+#define REDIRECT_PC (CPU_REDIRECT + 12)
+#define REDIRECT_OLD_SP (CPU_REDIRECT + 16)
+#define REDIRECT_FLAGS (CPU_REDIRECT + 20)
+#define REDIRECT_USE_XSAVE (CPU_REDIRECT + 24)
 	.globl	trap_redirected
 trap_redirected:
+	movl	%gs:REDIRECT_SP, %esp
+	pushl	%gs:REDIRECT_OLD_SP
+	pushl	%gs:REDIRECT_PC
+	pushl	%ebp
+	movl	%esp, %ebp
+	.irp	reg, eax, ecx, edx, ebx, esi, edi
+	pushl	%\reg
+	.endr
+	pushl	%gs:REDIRECT_FLAGS
+	movl	%gs:REDIRECT_FN, %ebx
+	movl	%gs:REDIRECT_ARG, %esi
+	movl	%gs:REDIRECT_USE_XSAVE, %edi
+	subl	$FPU_STATE, %esp
+	andl	$-64, %esp
+	testl	%edi, %edi
+	jz	1f
+	xorl	%edx, %edx
+	.irp	word, 512, 516, 520, 524, 528, 532, 536, 540, 544, 548, 552, 556, 560, 564, 568, 572
+	movl	%edx, \word(%esp)	/* XSAVE leaves part of its header as it is, and XRSTOR wants zeroes */
+	.endr
+	movl	$7, %eax
+	xsave	(%esp)
+	jmp	2f
+1:	fxsave	(%esp)
+2:	fninit
+	ldmxcsr	default_mxcsr
 	subl	$12, %esp
-	pushl	%eax
-	pushl	%edx
-	jmp	*%ecx
+	pushl	%esi
+	sti
+	call	*%ebx
+	cli
+	addl	$16, %esp
+	testl	%edi, %edi
+	jz	1f
+	movl	$7, %eax
+	xorl	%edx, %edx
+	xrstor	(%esp)
+	jmp	2f
+1:	fxrstor	(%esp)
+2:	movl	8(%ebp), %ecx
+	movl	4(%ebp), %eax
+	movl	%eax, -12(%ecx)		/* EIP */
+	movl	$SELECTOR_CODE, -8(%ecx)
+	movl	-28(%ebp), %eax
+	movl	%eax, -4(%ecx)		/* EFLAGS */
+	subl	$12, 8(%ebp)
+	leal	-24(%ebp), %esp
+	.irp	reg, edi, esi, ebx, edx, ecx, eax, ebp
+	popl	%\reg
+	.endr
+	movl	4(%esp), %esp
+	iret
+	.balign	4
+default_mxcsr:
+	.long	MXCSR_DEFAULT
 
 	.section .note.GNU-stack, "", @progbits

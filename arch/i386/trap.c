@@ -18,7 +18,6 @@
 enum {
 	VECTOR_PROTECTION = 13,
 	MAX_DEPTH = 4,  /* then not even kernel_nested_trap() works */
-	NEAR = 0x10000, /* two SPs closer than this are taken to be on the same stack */
 };
 
 struct arch_regs {
@@ -75,27 +74,18 @@ static void name_blocked_vector(struct cpu *cpu, uint32_t link, struct arch_regs
 	regs->error = 0;
 }
 
-static void handle_exception(struct cpu *cpu, struct task *task, struct tss *tss)
+static void handle_exception(struct cpu *cpu, struct task *task, struct trap *t)
 {
 	extern char stack_fault_hi[];
 	uintptr_t top = *task->stack, fault_top = (uintptr_t)stack_fault_hi;
-	struct arch_regs regs = {.tss = tss, .vector = task->vector, .error = task->error, .cr2 = read_cr2()};
-	struct trap t = {
-		.pc = tss->eip,
-		.sp = tss->esp,
-		.fp = tss->ebp,
-		.tcb = arch_tcb(),
-		.stack = stack_name(top),
-		.regs = &regs,
-	};
+	struct arch_regs *regs = t->regs;
 
-	task->error = 0;
 	cpu->fault_stack = top == fault_top ? cpu->double_stack : fault_top;
-	name_blocked_vector(cpu, task->tss.link, &regs);
-	exception_describe(&t, regs.vector, regs.error, regs.cr2);
+	name_blocked_vector(cpu, task->tss.link, regs);
+	exception_describe(t, regs->vector, regs->error, regs->cr2);
 	if (cpu->depth++ > 0)
-		handle_nested(cpu, task, &t);
-	kernel_trap(&t);
+		handle_nested(cpu, task, t);
+	kernel_trap(t);
 	cpu->depth--;
 	cpu->fault_stack = fault_top;
 }
@@ -104,36 +94,31 @@ void trap_enter(struct task *task)
 {
 	struct cpu *cpu = this_cpu();
 	struct tss *tss = cpu_selected_tss(cpu, task->tss.link);
+	struct arch_regs regs = {.tss = tss, .vector = task->vector, .error = task->error, .cr2 = read_cr2()};
+	struct trap t = {.sp = tss->esp, .fp = tss->ebp, .tcb = arch_tcb(), .stack = stack_name(*task->stack), .regs = &regs};
 
+	task->error = 0;
 	settle_return(cpu, tss);
+	t.pc = tss->eip;
 	if (task->vector < FIRST_IRQ)
-		handle_exception(cpu, task, tss);
+		handle_exception(cpu, task, &t);
 	else
-		irq_dispatch(task->vector);
+		irq_dispatch(task->vector, &t);
 	return_through_clts(cpu, tss);
 }
 
-/*
- * fn starts as if it had been called: where the new SP is a little below the interrupted one, by the interrupted
- * instruction, so that a traceback from fn goes on there (Go's sigpanic does that); elsewhere the chain of frames
- * ends. Segments, flags and FPU are as the ABI has them: what is abandoned may have left there anything, even an
- * exception that the next x87 instruction would raise. Interrupts are on: what has gone wild may have masked them.
- */
+/* All else is trap_redirected()'s: on the stack in question, which may have to grow for it, and that no handler can wait
+ * for. Until it has read what is noted here, interrupts are off. Segments are as the ABI has them, whatever has gone
+ * wild may have made of them. */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {
 	struct tss *tss = t->regs->tss;
-	bool same_stack = sp < tss->esp && tss->esp - sp < NEAR;
+	struct redirect *r = &this_cpu()->local.redirect;
 
+	*r = (struct redirect){fn, arg, sp & ~(uintptr_t)15, t->pc, t->sp, tss->eflags, r->use_xsave};
 	cpu_reset_segments(tss);
-	tss->edx = same_stack ? tss->eip : 0;
-	tss->ebp = same_stack ? tss->ebp : 0;
 	tss->eip = (uintptr_t)trap_redirected;
-	tss->eflags = EFLAGS_IF | EFLAGS_FIXED;
-	tss->esp = sp & ~(uintptr_t)15;
-	tss->ecx = (uintptr_t)fn;
-	tss->eax = (uintptr_t)arg;
-	__asm__ volatile("clts"); /* the switch to this task has set it */
-	fpu_reset();
+	tss->eflags = EFLAGS_FIXED;
 }
 
 void arch_print_regs(const struct trap *t)

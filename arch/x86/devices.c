@@ -258,7 +258,7 @@ void timer_set(int64_t deadline)
 }
 
 /* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */
-static void timer_interrupt(void)
+static void timer_interrupt(struct trap *t)
 {
 	if (timer_deadline == INT64_MAX)
 		return;
@@ -267,14 +267,14 @@ static void timer_interrupt(void)
 		return;
 	}
 	timer_deadline = INT64_MAX;
-	kernel_tick();
+	kernel_tick(t);
 }
 
 /* A spurious interrupt is not to be acknowledged (SDM 3, 10.9); the 8259s' cannot come, being cut off. */
-void irq_dispatch(unsigned vector)
+void irq_dispatch(unsigned vector, struct trap *t)
 {
 	if (vector != VECTOR_TIMER)
 		return;
 	apic_write(APIC_EOI, 0);
-	timer_interrupt();
+	timer_interrupt(t);
 }

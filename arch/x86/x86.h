@@ -45,7 +45,7 @@ void mmu_start(const struct boot_info *info);
 /* ---- devices.c ---- */
 
 void irq_start(void);                /* masks the 8259s, turns the local APIC on; mmu_start() comes first */
-void irq_dispatch(unsigned vector);  /* acknowledges and handles; on the IRQ stack, interrupts masked */
+void irq_dispatch(unsigned vector, struct trap *t);  /* acknowledges and handles; on the IRQ stack, interrupts masked */
 extern uint64_t boot_tsc;            /* the time stamp counter at entry, stored by start.S */
 
 /* ---- exceptions.c ---- */
@@ -180,7 +180,7 @@ static inline void fpu_reset(void)
 }
 
 /* FPU and SSE on, AVX where there is one; caches, WP, machine checks on. Part of cpu_init(), the same on both ports. */
-static inline void fpu_init(void)
+static inline void fpu_init(struct redirect *r)
 {
 	struct cpuid features = cpuid(1, 0);
 
@@ -190,6 +190,7 @@ static inline void fpu_init(void)
 	if (features.d & CPUID_MCE)
 		write_cr4(read_cr4() | CR4_MCE); /* a machine check is reported, not a silent reset */
 	if (features.c & CPUID_XSAVE) {
+		r->use_xsave = true;
 		write_cr4(read_cr4() | CR4_OSXSAVE);
 		write_xcr0(features.c & CPUID_AVX ? 7 : 3); /* x87, SSE, AVX */
 	}

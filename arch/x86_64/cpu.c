@@ -63,7 +63,7 @@ void cpu_init(void)
 	boot_cpu.self = &boot_cpu;
 	write_msr(MSR_FS_BASE, (uintptr_t)&boot_cpu); /* after loading %fs, which sets the base too */
 	trap_init();
-	fpu_init();
+	fpu_init(&boot_cpu.redirect);
 }
 
 /* The frame is drawn in switch.S. It returns to context_start(), which calls fn(arg). */

@@ -25,6 +25,7 @@ static inline struct cpu_local *this_cpu(void)
 enum ist trap_stack(unsigned vector); /* trap.c */
 void trap_init(void);                 /* trap.c: the IDT */
 extern const char trap_vectors[VECTORS][16]; /* trap.S */
+void trap_redirected(void);            /* trap.S */
 void context_start(void);             /* switch.S */
 
 #endif

@@ -27,6 +27,10 @@
 #define TCB_SP 16
 #define CPU_LIMIT 0x70 /* under %fs, where clang's -fsplit-stack for x86_64-linux-gnu looks */
 #define CPU_TCB 0x78
+#define CPU_REDIRECT 0x80 /* struct redirect, all of it */
+#define FPU_STATE 896     /* XSAVE's area for x87, SSE and AVX, and what aligning it takes */
+#define REDIRECT_GAP 128  /* the red zone of the interrupted function */
+#define REDIRECT_ROOM 1152
 #define CONTEXT_SIZE 64 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 48   /* in it: RBP and the return address, as a frame record that a traceback can start from */
 

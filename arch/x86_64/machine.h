@@ -18,16 +18,28 @@
 #define ARENA_LO 0x400000000000ul
 #define ARENA_HI 0x500000000000ul
 
+/* What arch_redirect() wants done, for trap_redirected() in trap.S. */
+struct redirect {
+	void (*fn)(void *);
+	void *arg;
+	uintptr_t sp;            /* to call fn on */
+	uintptr_t pc, old_sp, flags; /* where to go on if fn returns */
+	uintptr_t use_xsave;     /* FXSAVE does not save all there is */
+};
+
 struct cpu_local {
 	struct cpu_local *self; /* %fs:0, as the ABI's thread-local storage has it */
 	uintptr_t trap_depth;   /* exceptions being handled: 1, or something is very wrong */
 	uintptr_t unused[12];
 	uintptr_t stack_limit;  /* checked prologues compare SP with this */
 	struct tcb *tcb;        /* whose limit that is */
+	struct redirect redirect;
 };
 
 _Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
 _Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
+_Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to assembly");
+_Static_assert(sizeof(struct redirect) == 56, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 

@@ -31,11 +31,6 @@ _Static_assert(sizeof(struct gate) == 16, "the processor's");
 enum {
 	GATE_INTERRUPT = 0x8e, /* present, ring 0, masks interrupts */
 	RFLAGS_FIXED = 2,
-	RFLAGS_TF = 0x100,
-	RFLAGS_IF = 0x200,
-	RFLAGS_DF = 0x400,
-	RFLAGS_AC = 0x40000,
-	NEAR = 0x10000, /* two SPs closer than this are taken to be on the same stack */
 };
 
 static struct gate idt[VECTORS];
@@ -75,9 +70,22 @@ static const char *stack_name(unsigned vector)
 	return names[trap_stack(vector)];
 }
 
-static void handle_exception(struct arch_regs *regs)
+static void handle_exception(struct arch_regs *regs, struct trap *t)
 {
 	struct cpu_local *cpu = this_cpu();
+
+	exception_describe(t, regs->vector, regs->error, read_cr2());
+	if (cpu->trap_depth > 0)
+		kernel_nested_trap(t);
+	cpu->trap_depth++;
+	kernel_trap(t);
+	cpu->trap_depth--;
+}
+
+/* Called by trap.S only. */
+void trap_enter(struct arch_regs *regs);
+void trap_enter(struct arch_regs *regs)
+{
 	struct trap t = {
 		.pc = regs->rip,
 		.sp = regs->rsp,
@@ -87,22 +95,10 @@ static void handle_exception(struct arch_regs *regs)
 		.regs = regs,
 	};
 
-	exception_describe(&t, regs->vector, regs->error, read_cr2());
-	if (cpu->trap_depth > 0)
-		kernel_nested_trap(&t);
-	cpu->trap_depth++;
-	kernel_trap(&t);
-	cpu->trap_depth--;
-}
-
-/* Called by trap.S only. */
-void trap_enter(struct arch_regs *regs);
-void trap_enter(struct arch_regs *regs)
-{
 	if (regs->vector >= FIRST_IRQ)
-		irq_dispatch(regs->vector);
+		irq_dispatch(regs->vector, &t);
 	else
-		handle_exception(regs);
+		handle_exception(regs, &t);
 }
 
 void arch_print_regs(const struct trap *t)
@@ -117,26 +113,14 @@ void arch_print_regs(const struct trap *t)
 		       r->error, read_cr2());
 }
 
-/*
- * fn starts as if it had been called, with what the ABI asks of flags and FPU. Where the new SP is a little below
- * the interrupted one, it is as if the interrupted instruction had called it, and a traceback from fn goes on there
- * (Go's sigpanic does that); elsewhere the chain of frames ends. The return address is written only to a page that
- * is there: a fault in here would be the last. Interrupts come on: what failed may have turned them off.
- */
+/* All else is trap_redirected()'s: on the stack in question, which may have to grow for it, and that no handler can wait
+ * for. Until it has read what is noted here, interrupts are off. */
 void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 {
 	struct arch_regs *regs = t->regs;
-	bool same_stack;
+	struct redirect *r = &this_cpu()->redirect;
 
-	sp = (sp & -16ul) - 8;
-	same_stack = sp < regs->rsp && regs->rsp - sp < NEAR;
-	if (arch_lookup(sp & -(uintptr_t)PAGE_SIZE) != NO_FRAME)
-		*(uint64_t *)sp = same_stack ? regs->rip : 0;
-	if (!same_stack)
-		regs->rbp = 0;
-	regs->rsp = sp;
-	regs->rip = (uintptr_t)fn;
-	regs->rdi = (uintptr_t)arg;
-	regs->rflags = (regs->rflags & ~(uint64_t)(RFLAGS_TF | RFLAGS_DF | RFLAGS_AC)) | RFLAGS_FIXED | RFLAGS_IF;
-	fpu_reset();
+	*r = (struct redirect){fn, arg, sp & -16ul, t->pc, t->sp, regs->rflags, r->use_xsave};
+	regs->rip = (uintptr_t)trap_redirected;
+	regs->rflags = RFLAGS_FIXED;
 }

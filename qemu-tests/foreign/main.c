@@ -155,8 +155,7 @@ static void test_blocked(void)
 		b[i] = (struct blocked){.wake = socle_chan_make(sizeof(int), 0), .id = i};
 		socle_go(blocked_goroutine, &b[i]);
 	}
-	for (int i = 0; i < 5; i++)
-		socle_yield();
+	socle_sleep(5000000);
 	CHECK(finishes == 0 && busy > 0);
 	for (int i = 0; i < BLOCKED; i++) {
 		int who = i * 17 % BLOCKED, n = who + 1000;
@@ -171,7 +170,7 @@ static void test_blocked(void)
 		socle_chan_free(b[i].wake);
 	}
 	CHECK(right == BLOCKED && order_right == BLOCKED);
-	socle_yield();
+	wait_for_others();
 }
 
 /* ---- sleeping in a callback ---- */

@@ -90,7 +90,7 @@ static void test_exit(void)
 {
 	start();
 	socle_go(tries_and_exits, NULL);
-	socle_yield();
+	wait_for_others();
 	CHECK(strcmp(order, "x") == 0);
 }
 
@@ -200,7 +200,7 @@ static void test_overflow(void)
 	overflows(&right); /* of 64 or 256 KiB: but for the frame of 8 KiB */
 	right = 0;
 	CHECK(socle_go_attr(&small, many_overflows, &right) == 0);
-	socle_yield();
+	wait_for_others();
 	CHECK(right == 100);
 }
 
@@ -342,13 +342,13 @@ static void test_trim(void)
 	size_t free;
 
 	socle_go(uses_and_waits, gate);
-	socle_yield();
+	socle_sleep(5000000); /* until it waits, whatever its turns */
 	free = frames_free();
 	CHECK(socle_stack_trim() >= 16384);
 	CHECK(frames_free() >= free + 4);
 	CHECK(socle_stack_trim() == 0);
 	socle_chan_close(gate);
-	socle_yield();
+	wait_for_others();
 	socle_chan_free(gate);
 }
 

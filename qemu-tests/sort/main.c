@@ -41,7 +41,7 @@ static void all(void)
 	socle_go(other, NULL);
 	CHECK(socle_foreign_call(sort_records, &s) == 0);
 	sorting = false;
-	socle_yield();
+	wait_for_others();
 	for (size_t i = 0; i < RECORDS; i++) {
 		right += strcmp(records[i], sorted[i]) == 0;
 		moved += strcmp(records[i], shuffled[i]) != 0;

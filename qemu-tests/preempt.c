@@ -1,0 +1,174 @@
+/*
+ * Preemption: loops without calls do not stop the others, and find every register as they left it, thousands of times.
+ * Run plainly and with chaos=SEED (tests.toml), which makes turns short.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "qemu-tests/check.h"
+#include "qemu-tests/hold.h"
+
+#define MS 1000000ll
+
+static volatile bool stop;
+
+/* ---- a loop without calls ---- */
+
+static void spins(void *count)
+{
+	while (!stop)
+		++*(volatile unsigned long *)count;
+}
+
+/* main sleeps, and is woken in time, though nobody ever yields. */
+static void test_sleeper(void)
+{
+	unsigned long count[3] = {0};
+	int64_t before = socle_now(), late;
+
+	stop = false;
+	for (int i = 0; i < 3; i++)
+		socle_go(spins, &count[i]);
+	socle_sleep(50 * MS);
+	late = socle_now() - before - 50 * MS;
+	stop = true;
+	wait_for_others();
+	CHECK(late >= 0 && late < 60 * MS); /* three others may each have a turn first */
+	CHECK(count[0] > 0 && count[1] > 0 && count[2] > 0);
+}
+
+/* Nobody sleeps: the turn alone lets main go on. */
+static void test_turns(void)
+{
+	unsigned long count[2] = {0};
+
+	stop = false;
+	socle_go(spins, &count[0]);
+	socle_go(spins, &count[1]);
+	for (int i = 0; i < 5; i++)
+		socle_yield();
+	stop = true;
+	wait_for_others();
+	CHECK(count[0] > 0 && count[1] > 0);
+}
+
+/* ---- registers ---- */
+
+struct holder {
+	double seed;
+	bool wrong;
+	unsigned long rounds;
+};
+
+/* As many values as there are registers for, all alive across a loop that only an interrupt can disturb. */
+static bool general_held(long seed, unsigned long times)
+{
+	long a = seed, b = seed * 3, c = seed * 5, d = seed * 7;
+#ifndef __i386__
+	long e = seed * 11, f = seed * 13, g = seed * 17, h = seed * 19;
+#endif
+
+	while (times-- > 0) {
+#ifdef __i386__
+		__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
+#else
+		__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f), "+r"(g), "+r"(h));
+#endif
+	}
+#ifndef __i386__
+	if (e != seed * 11 || f != seed * 13 || g != seed * 17 || h != seed * 19)
+		return false;
+#endif
+	return a == seed && b == seed * 3 && c == seed * 5 && d == seed * 7;
+}
+
+static void holds(void *arg)
+{
+	struct holder *h = arg;
+	double in[BYTES / 8], out[BYTES / 8];
+	char c = 0;
+
+	while (!stop) {
+		for (int i = 0; i < BYTES / 8; i++)
+			in[i] = h->seed / (i + 3);
+		memset(out, 0, sizeof out);
+		hold(in, out, &c, 20000);
+		h->wrong |= memcmp(in, out, sizeof in) != 0;
+		h->wrong |= !general_held((long)h->seed, 20000);
+		h->rounds++;
+	}
+}
+
+static void test_registers(void)
+{
+	struct holder h[4] = {{1.5, false, 0}, {2.25, false, 0}, {-7.125, false, 0}, {1e10, false, 0}};
+	unsigned scheduled = p0.scheduled;
+
+	stop = false;
+	for (int i = 0; i < 4; i++)
+		socle_go(holds, &h[i]);
+	socle_sleep(300 * MS);
+	stop = true;
+	scheduled = p0.scheduled - scheduled;
+	wait_for_others();
+	CHECK(scheduled > 20);
+	for (int i = 0; i < 4; i++)
+		CHECK(!h[i].wrong && h[i].rounds > 0);
+}
+
+/* ---- in callbacks, while growing, while allocating: wherever a turn may end ---- */
+
+static int recursions;
+
+static int __attribute__((noinline)) recurse(volatile int *above, int n)
+{
+	volatile int here[64];
+
+	here[0] = *above + 1;
+	return n == 0 ? here[0] : recurse(here, n - 1);
+}
+
+static void grows_in_callback(void *arg)
+{
+	volatile int zero = 0;
+
+	recursions += recurse(&zero, 100) == 101;
+	(void)arg;
+}
+
+static SOCLE_UNCHECKED void calls_back(void *arg) { socle_callback(grows_in_callback, arg); }
+
+static void works(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 200; i++) {
+		char *volatile text = malloc(100 + (size_t)i);
+
+		snprintf(text, 100, "%d %.3f", i, i / 3.0);
+		socle_foreign_call(calls_back, NULL);
+		free(text);
+	}
+}
+
+static void test_work(void)
+{
+	recursions = 0;
+	for (int i = 0; i < 8; i++)
+		socle_go(works, NULL);
+	wait_for_others();
+	CHECK(recursions == 1600);
+}
+
+static void all(void)
+{
+	test_sleeper();
+	test_turns();
+	test_registers();
+	test_work();
+}
+
+int main(void)
+{
+	repeatedly(all);
+	return finish();
+}
