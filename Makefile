@@ -29,7 +29,7 @@ help:
 	@echo 'make test     every test; with ARCH=, those of one architecture; TESTS= picks by name (pytest -k)'
 	@echo 'make image    builds APP; the last line is the path of the image'
 	@echo 'make debug    runs APP under gdb'
-	@echo 'make bench    runs the benchmarks'
+	@echo 'make bench    measures operations in guest instructions; JSON=1: for machines'
 	@echo 'make install  installs to DESTDIR/PREFIX, with a command socle that takes the same words'
 	@echo 'make clean    removes what was built'
 	@echo

@@ -1,6 +1,6 @@
 /*
  * The contract between a port and the rest of Socle: the only architecture header that kernel/ and
- * runtime/ include. Sixteen names, all of them below; machine.h adds constants and the inline ones.
+ * runtime/ include. Sixteen arch_ names and page_zero(), all of them below; machine.h adds constants and the inline ones.
  *
  * One idea carries it: a control block (struct tcb) is a stack that can be run on. Every goroutine,
  * every thread's system stack (g0) has one. Its `sp` is where the stack stands while something else
@@ -108,6 +108,9 @@ enum { MAP_READ = 0, MAP_WRITE = 1, MAP_EXEC = 2, MAP_DEVICE = 4 }; /* MAP_WRITE
 int arch_map(uintptr_t va, uint64_t pa, unsigned prot);  /* 0, or -1: no frame for a page table. va was absent */
 uint64_t arch_unmap(uintptr_t va);                       /* flushes the TLB; the page's pa, or NO_FRAME when it was absent */
 uint64_t arch_lookup(uintptr_t va);                      /* the page's pa, or NO_FRAME */
+
+/* Zeroes a page, by the widest stores there are: half of what a stack's growth costs. Leaves the FPU as it is. */
+void page_zero(void *page);
 
 /* Waits for an interrupt. Called with interrupts masked; unmasks and waits as one, so that none is lost between
  * check and wait; lets the handler run; returns with them masked. */

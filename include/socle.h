@@ -64,16 +64,157 @@ int socle_chan_recv(socle_chan *c, void *elem);
 /* No more sends. Wakes all that wait; what is in the buffer can still be received. 0, or -1: EPIPE (closed before). */
 int socle_chan_close(socle_chan *c);
 
-/* Frees a channel that nobody waits on: otherwise a fatal error. NULL is allowed. */
+/* Frees a channel that nobody waits on: otherwise a fatal error. NULL is allowed. A select that another channel has
+ * ended does not count, even if its goroutine has not run since. */
 void socle_chan_free(socle_chan *c);
 
 /* ---- Time ---- */
+
+#define SOCLE_FOREVER INT64_MAX /* as a deadline: none */
 
 /* Foreign too. The first call may take 10 ms: it calibrates the clock where the hardware does not tell its rate. */
 int64_t socle_now(void);
 
 /* Sleeps for at least that long; 0 or less yields. 0, or -1: EPERM (foreign code). */
 int socle_sleep(int64_t ns);
+
+/* ---- Select (Go's; Dijkstra's guarded commands) ---- */
+
+#define SOCLE_SELECT_MAX 256
+
+enum socle_op { SOCLE_SEND, SOCLE_RECV };
+
+struct socle_case {
+	enum socle_op op;
+	socle_chan *chan; /* NULL: never ready */
+	void *elem;       /* as in socle_chan_send() and socle_chan_recv() */
+	int error;        /* of the case that was done: 0, or EPIPE (closed; what was to be received is zeroed) */
+};
+
+/* Waits until at least one of the n cases can be done, does one, and returns its index; among several each is as likely
+ * as the others. A closed channel is ready. The same channel may be in several cases; a select does not meet itself.
+ * deadline: a time of socle_now(); 0 polls; SOCLE_FOREVER waits, and with no channel at all it never returns.
+ * -1: ETIMEDOUT (the deadline came first), EINVAL (n is not 0 to SOCLE_SELECT_MAX), EPERM (foreign code). Uses up to
+ * 80 bytes of stack a case. */
+int socle_select(struct socle_case *cases, int n, int64_t deadline);
+
+/* ---- Synchronisation (Go's sync, and a semaphore) ----
+ *
+ * A zeroed object is a free mutex, an empty wait group and so on; the fields are the runtime's. What waits, waits in
+ * line. An object must stay where it is, and live until nobody waits on it. Deadlines are as in socle_select().
+ * Not for foreign code, which cannot wait and may not wake others: EPERM; a mutex that is free can be locked there, and
+ * one that nobody waits for unlocked. */
+
+struct socle_waiters {
+	struct waiter *head, *tail;
+};
+
+struct socle_mutex {
+	unsigned state, lock; /* state: SOCLE_MUTEX_* */
+	struct socle_waiters waiters;
+	bool woken;
+};
+
+enum { SOCLE_MUTEX_LOCKED = 1, SOCLE_MUTEX_WAITERS = 2 };
+
+int socle_mutex_lock_slow(struct socle_mutex *m);
+int socle_mutex_trylock_slow(struct socle_mutex *m);
+int socle_mutex_unlock_slow(struct socle_mutex *m);
+
+/* A goroutine that has just been woken competes with those that come by, which saves switches; if it loses once, the next
+ * unlock hands the mutex over to it, so nobody starves. Not recursive: locking twice waits for ever.
+ * 0, or -1: EPERM (foreign code, and it is held). */
+static inline int socle_mutex_lock(struct socle_mutex *m)
+{
+	unsigned expected = 0;
+
+	if (__atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return 0;
+	return socle_mutex_lock_slow(m);
+}
+
+/* Never waits. 0, or -1: EBUSY. Foreign too. */
+static inline int socle_mutex_trylock(struct socle_mutex *m)
+{
+	unsigned expected = 0;
+
+	if (__atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return 0;
+	return socle_mutex_trylock_slow(m);
+}
+
+/* By any goroutine, not only the one that locked. A mutex that is not locked is a fatal error, as in Go: what it guards
+ * cannot be trusted any more. 0, or -1: EPERM (foreign code, and somebody waits; it stays locked). */
+static inline int socle_mutex_unlock(struct socle_mutex *m)
+{
+	unsigned expected = SOCLE_MUTEX_LOCKED;
+
+	if (__atomic_compare_exchange_n(&m->state, &expected, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		return 0;
+	return socle_mutex_unlock_slow(m);
+}
+
+struct socle_rwlock {
+	unsigned lock, readers;
+	bool writer;
+	struct socle_waiters waiting_readers, waiting_writers;
+};
+
+/* Many readers or one writer. A writer that waits keeps new readers out, and one that unlocks lets in all readers that
+ * wait: neither kind starves. So a reader must not lock it again. Unlocks what the caller holds, whichever it is; one
+ * that is not locked is a fatal error. 0, or -1: EPERM, EBUSY (try). */
+int socle_rwlock_rdlock(struct socle_rwlock *l);
+int socle_rwlock_tryrdlock(struct socle_rwlock *l);
+int socle_rwlock_wrlock(struct socle_rwlock *l);
+int socle_rwlock_trywrlock(struct socle_rwlock *l);
+int socle_rwlock_unlock(struct socle_rwlock *l);
+
+struct socle_cond {
+	unsigned lock;
+	struct socle_waiters waiters;
+};
+
+/* Unlocks m, waits for a signal, locks m again; no signal after the unlock is missed, none comes unasked. What is waited
+ * for must be looked at again: others may have had m in between. signal wakes the first in line, broadcast all.
+ * 0, or -1: EPERM, ETIMEDOUT (m is locked again then too). */
+int socle_cond_wait(struct socle_cond *c, struct socle_mutex *m);
+int socle_cond_timedwait(struct socle_cond *c, struct socle_mutex *m, int64_t deadline);
+int socle_cond_signal(struct socle_cond *c);
+int socle_cond_broadcast(struct socle_cond *c);
+
+struct socle_waitgroup {
+	unsigned lock;
+	int count;
+	struct socle_waiters waiters;
+};
+
+/* add changes the count by n, done by -1; wait returns when it is 0. 0, or -1: EPERM; EINVAL (the count would become
+ * negative) and EOVERFLOW: the count is left as it was. */
+int socle_waitgroup_add(struct socle_waitgroup *w, int n);
+int socle_waitgroup_done(struct socle_waitgroup *w);
+int socle_waitgroup_wait(struct socle_waitgroup *w);
+
+struct socle_once {
+	bool done;
+	struct socle_mutex mutex;
+};
+
+/* Runs fn(arg) unless that was done before; returns when it has been done, by whomever. If fn panics or exits, it counts
+ * as done. fn must not come here again: it would wait for itself. 0, or -1: EPERM. */
+int socle_once(struct socle_once *o, socle_fn fn, void *arg);
+
+struct socle_sem {
+	unsigned lock, value;
+	struct socle_waiters waiters;
+};
+
+/* Dijkstra's: wait takes one from the value, or waits for a post, which hands it to the first in line. init sets the value
+ * of one that nobody waits on. 0, or -1: EPERM, EAGAIN (trywait), ETIMEDOUT, EOVERFLOW (post). */
+int socle_sem_init(struct socle_sem *s, unsigned value);
+int socle_sem_wait(struct socle_sem *s);
+int socle_sem_trywait(struct socle_sem *s);
+int socle_sem_timedwait(struct socle_sem *s, int64_t deadline);
+int socle_sem_post(struct socle_sem *s);
 
 /* ---- Foreign calls (Go's cgocall and cgocallback) ---- */
 

@@ -115,12 +115,8 @@ uint64_t frame_alloc_zero(void)
 {
 	uint64_t frame = frame_alloc();
 
-	if (frame != NO_FRAME) {
-		uintptr_t *word = frame_address(frame), *end = word + PAGE_SIZE / sizeof *word;
-
-		for (; word < end; word += 8)
-			word[0] = word[1] = word[2] = word[3] = word[4] = word[5] = word[6] = word[7] = 0;
-	}
+	if (frame != NO_FRAME)
+		page_zero(frame_address(frame));
 	return frame;
 }
 

@@ -81,9 +81,9 @@ struct thread {
 	struct tcb *tcb;     /* its system stack */
 	struct thread *next; /* in the run queue */
 	bool parked, wakeup; /* interrupts masked */
-	void (*fn)(void *);
+	void (*fn)(void *);  /* where it begins, and whether interrupts are masked there */
 	void *arg;
-	uintptr_t irq;       /* what interrupts were like where it was started: so it starts with them */
+	uintptr_t irq;
 };
 
 struct thread *thread_current(void);

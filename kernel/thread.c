@@ -52,8 +52,8 @@ void thread_adopt(struct thread *t, struct tcb *tcb)
 	cpu.current = t;
 }
 
-/* The switch to a new thread comes out of thread_park(), where interrupts are masked. */
-static void run_thread(void *arg)
+/* The switch that brings a thread here for the first time has interrupts masked. */
+static void begin(void *arg)
 {
 	struct thread *t = arg;
 
@@ -63,12 +63,10 @@ static void run_thread(void *arg)
 
 void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
 {
-	uintptr_t irq = arch_irq_disable();
-
-	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .irq = irq};
-	arch_init_context(tcb, stack_hi, run_thread, t);
+	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .irq = arch_irq_disable()};
+	arch_init_context(tcb, stack_hi, begin, t);
 	enqueue(t);
-	arch_irq_restore(irq);
+	arch_irq_restore(t->irq);
 }
 
 void thread_park(void)

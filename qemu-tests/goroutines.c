@@ -336,6 +336,72 @@ static void test_errno(void)
 	CHECK(errno == 99);
 }
 
+/* ---- A stack and its g are used again ---- */
+
+static void just_exits(void *arg)
+{
+	(void)arg;
+	socle_exit();
+}
+
+static void exits_in_try(void *arg)
+{
+	(void)arg;
+	errno = 1; /* gives it a struct _reent */
+	getg()->panicking = true;
+	socle_try(just_exits, NULL, NULL);
+}
+
+static void is_clean(void *clean)
+{
+	struct g *g = getg();
+
+	*(bool *)clean = g->try == NULL && g->cleanups == NULL && g->crossings == NULL && g->reent == NULL &&
+			 g->locked_m == NULL && g->callbacks == 0 && g->locks == 0 && g->contained == 0 && !g->panicking;
+}
+
+static void test_reuse(void)
+{
+	bool clean = false;
+
+	socle_go(exits_in_try, NULL);
+	socle_yield();
+	socle_go(is_clean, &clean); /* on the stack that was freed last */
+	socle_yield();
+	CHECK(clean);
+}
+
+/* ---- More goroutines than a local queue holds: those in the global one get their turn ---- */
+
+static bool last_has_run;
+static int tired;
+
+static void yields_until_last(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 100 && !last_has_run; i++)
+		socle_yield();
+	tired += !last_has_run;
+}
+
+static void is_last(void *arg)
+{
+	(void)arg;
+	last_has_run = true;
+}
+
+static void test_global_queue(void)
+{
+	last_has_run = false;
+	tired = 0;
+	for (int i = 0; i < RUN_QUEUE; i++)
+		socle_go(yields_until_last, NULL);
+	socle_go(is_last, NULL);
+	for (int i = 0; i < 5; i++)
+		socle_yield();
+	CHECK(last_has_run && tired == 0);
+}
+
 static void all(void)
 {
 	test_yield();
@@ -350,6 +416,8 @@ static void all(void)
 	test_fifo();
 	test_chain();
 	test_errno();
+	test_reuse();
+	test_global_queue();
 }
 
 int main(void)

@@ -111,7 +111,7 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 
 	if (g == NULL || g->m == NULL || on_g0(g) || g->try == NULL || t->kind == TRAP_FATAL)
 		return false;
-	if (g->m->locks > 0 || g->libc_locks > 0 || (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
+	if (g->locks > 0 || g->libc_locks > 0 || (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
 		return false;
 	lo = g->lo;
 	if (overflow) {
@@ -181,7 +181,7 @@ void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	if (on_g0(g))
 		fatal_at(pc, sp, fp, "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
 			 symbol_name(pc, &offset), frame, (void *)sp, (void *)g->tcb.stack_limit, (void *)g->lo, (void *)g->hi);
-	if (g->try != NULL && g->m->locks == 0 && g->libc_locks == 0 && stack_extend(g, false) == 0) {
+	if (g->try != NULL && g->locks == 0 && g->libc_locks == 0 && stack_extend(g, false) == 0) {
 		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
 		g->panic.frame = frame;
 		panic_raised(g);

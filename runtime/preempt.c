@@ -54,14 +54,14 @@ void timers_changed(struct p *p)
 void start_turn(struct p *p)
 {
 	p->ticking = true;
-	p->turn = p->scheduled;
+	p->turn = p->until_global;
 	p->turn_end = clock_now() + length(TURN);
 	timers_changed(p);
 }
 
 static bool may_preempt(const struct trap *t, const struct g *g)
 {
-	return !on_g0(g) && g->m->locks == 0 && g->libc_locks == 0 && !in_core(t->pc) && t->sp > g->lo + STACK_SLACK + ROOM &&
+	return !on_g0(g) && g->locks == 0 && g->libc_locks == 0 && !in_core(t->pc) && t->sp > g->lo + STACK_SLACK + ROOM &&
 	       t->sp <= g->hi;
 }
 
@@ -77,11 +77,11 @@ static bool turn_is_over(struct p *p, int64_t now)
 	if (now < p->turn_end)
 		return false;
 	p->ticking = anyone_runnable(p);
-	if (p->ticking && p->turn == p->scheduled) {
+	if (p->ticking && p->turn == p->until_global) {
 		p->turn_end = now + length(RETRY); /* a time in the past would fire again at once, for ever */
 		return true;
 	}
-	p->turn = p->scheduled; /* another goroutine runs by now: its turn has only begun */
+	p->turn = p->until_global; /* another goroutine runs by now: its turn has only begun */
 	p->turn_end = p->ticking ? now + length(TURN) : INT64_MAX;
 	return false;
 }
@@ -95,8 +95,10 @@ void runtime_tick(struct trap *t)
 	if (p->timers != NULL && p->timers->deadline <= now)
 		p->timers_due = true;
 	if ((turn_is_over(p, now) || p->timers_due) && g->m->current != NULL) {
-		if (may_preempt(t, g))
+		if (may_preempt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, preempted, NULL);
+			p->preempted++;
+		}
 		p->ticking = true;
 		p->turn_end = now + length(RETRY);
 	}

@@ -35,29 +35,39 @@ static struct {
 	unsigned idles;
 	struct m *dead;        /* parked for good: their stacks are to be freed by another m */
 	struct g *all_gs;
-	unsigned long last_id;
+	atomic_ulong last_id;
 	unsigned last_m;
 } sched;
 
 /* For reports, on any stack. */
 SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
 
+void lock_held(struct lock *l)
+{
+	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* pairs with unlock's release */
+		;
+}
+
 /* ---- Run queues ---- */
 
-static void global_put(struct g *g)
+static NOINLINE void global_put(struct g *g)
 {
+	lock(&sched.lock);
 	g->next = NULL;
 	if (sched.queued++ == 0)
 		sched.head = g;
 	else
 		sched.tail->next = g;
 	sched.tail = g;
+	unlock(&sched.lock);
 }
 
-static struct g *global_get(void)
+static NOINLINE struct g *global_get(void)
 {
 	struct g *g;
 
+	if (sched.queued == 0)
+		return NULL;
 	lock(&sched.lock);
 	g = sched.head;
 	if (g != NULL) {
@@ -70,21 +80,19 @@ static struct g *global_get(void)
 
 /* The owner's only. The release of tail publishes the slot to takers; the acquire of head pairs with their release,
  * so that a slot is not written before it has been read. */
-static void run_queue_put(struct p *p, struct g *g)
+static ALWAYS_INLINE void run_queue_put(struct p *p, struct g *g)
 {
 	unsigned tail = atomic_load_explicit(&p->tail, memory_order_relaxed);
 
-	if (tail - atomic_load_explicit(&p->head, memory_order_acquire) < RUN_QUEUE) {
+	if (tail != atomic_load_explicit(&p->head, memory_order_acquire) + RUN_QUEUE) {
 		p->queue[tail % RUN_QUEUE] = g;
 		atomic_store_explicit(&p->tail, tail + 1, memory_order_release);
 		return;
 	}
-	lock(&sched.lock);
 	global_put(g);
-	unlock(&sched.lock);
 }
 
-static struct g *run_queue_get(struct p *p)
+static ALWAYS_INLINE struct g *run_queue_get(struct p *p)
 {
 	unsigned head = atomic_load_explicit(&p->head, memory_order_acquire);
 	struct g *g;
@@ -93,7 +101,9 @@ static struct g *run_queue_get(struct p *p)
 		if (head == atomic_load_explicit(&p->tail, memory_order_relaxed))
 			return NULL;
 		g = p->queue[head % RUN_QUEUE];
-	} while (!atomic_compare_exchange_weak_explicit(&p->head, &head, head + 1, memory_order_release, memory_order_acquire));
+	} while (!atomic_compare_exchange_weak_explicit(&p->head, &head, head + 1, memory_order_release,
+							memory_order_acquire));
+	__builtin_assume(g != NULL);
 	return g;
 }
 
@@ -104,7 +114,7 @@ SOCLE_UNCHECKED bool anyone_runnable(const struct p *p)
 }
 
 /* The running goroutine has made g runnable. */
-static void enqueue(struct g *g)
+static ALWAYS_INLINE void enqueue(struct g *g)
 {
 	struct m *m = getg()->m;
 
@@ -113,7 +123,9 @@ static void enqueue(struct g *g)
 		start_turn(m->p);
 }
 
-void ready(struct g *g)
+/* Unchecked, like park() and socle_yield(): short, on the path of every switch, and within the slack of a caller that
+ * was checked. */
+SOCLE_UNCHECKED void ready(struct g *g)
 {
 	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
 	g->status = G_RUNNABLE;
@@ -178,7 +190,7 @@ static void park_m(struct m *m)
 }
 
 /* The goroutine that m is locked to cannot run yet: others may, on another m. */
-static void stop_locked_m(struct m *m)
+static NOINLINE void stop_locked_m(struct m *m)
 {
 	hand_off(m->p);
 	park_m(m);
@@ -218,7 +230,7 @@ static void retire(struct m *m)
 }
 
 /* g can run, but only on its own m: that gets our p, and we wait for another. */
-static void start_locked_m(struct m *m, struct g *g)
+static NOINLINE void start_locked_m(struct m *m, struct g *g)
 {
 	struct m *other = g->locked_m;
 
@@ -243,7 +255,7 @@ static void deadlock(void)
 }
 
 /* Nothing to run. Checks and waits as one: a tick that comes between would otherwise be slept through. */
-static void idle(struct p *p)
+static NOINLINE void idle(struct p *p)
 {
 	uintptr_t irq = arch_irq_disable();
 
@@ -255,26 +267,29 @@ static void idle(struct p *p)
 	arch_irq_restore(irq);
 }
 
-static struct g *find_runnable(struct p *p)
+static ALWAYS_INLINE struct g *find_runnable(struct p *p)
 {
 	struct g *g;
 
 	for (;;) {
 		if (p->timers_due)
 			timers_run(p);
-		if (++p->scheduled % 61 == 0 && sched.queued > 0 && (g = global_get()) != NULL)
-			return g;
-		if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
-			run_queue_put(p, g);
+		if (p->until_global-- == 0) {
+			p->until_global = chaos_random() == 0 ? 60 : 0;
+			if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
+				run_queue_put(p, g);
+			if ((g = global_get()) != NULL)
+				return g;
+		}
 		if ((g = run_queue_get(p)) != NULL)
 			return g;
-		if (sched.queued > 0 && (g = global_get()) != NULL)
+		if ((g = global_get()) != NULL)
 			return g;
 		idle(p);
 	}
 }
 
-static _Noreturn void execute(struct m *m, struct g *g)
+static ALWAYS_INLINE _Noreturn void execute(struct m *m, struct g *g)
 {
 	g->m = m;
 	g->status = G_RUNNING;
@@ -284,12 +299,10 @@ static _Noreturn void execute(struct m *m, struct g *g)
 	arch_resume(&g->tcb);
 }
 
-void schedule(void)
+static ALWAYS_INLINE _Noreturn void schedule_m(struct m *m)
 {
-	struct m *m = getg()->m;
 	struct g *g;
 
-	ASSERT(m->locks == 0, "schedule: a lock is held");
 	if (m->locked_g != NULL) {
 		stop_locked_m(m);
 		execute(m, m->locked_g);
@@ -299,6 +312,8 @@ void schedule(void)
 	execute(m, g);
 }
 
+void schedule(void) { schedule_m(getg()->m); }
+
 /* ---- Giving up the CPU ---- */
 
 /* On g0, the context of g saved: from here on others may resume it. */
@@ -306,17 +321,17 @@ static void park_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
 	struct lock *release = g->release;
+	struct m *m = g->m;
 
-	g->m->current = NULL;
+	g->locks--;
+	ASSERT(g->locks == 0, "park: a lock is held besides the one to release");
+	m->current = NULL;
 	g->status = G_WAITING;
-	if (release != NULL) {
-		g->release = NULL;
-		unlock(release);
-	}
-	schedule();
+	atomic_store_explicit(&release->held, 0, memory_order_release); /* as unlock(): from here on g is another's */
+	schedule_m(m);
 }
 
-void park(struct lock *release, const char *why, const void *on)
+SOCLE_UNCHECKED void park(struct lock *release, const char *why, const void *on)
 {
 	struct g *g = getg();
 
@@ -329,16 +344,17 @@ void park(struct lock *release, const char *why, const void *on)
 static void yield_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
+	struct m *m = g->m;
 
-	g->m->current = NULL;
+	m->current = NULL;
 	g->status = G_RUNNABLE;
-	run_queue_put(g->m->p, g);
-	schedule();
+	run_queue_put(m->p, g);
+	schedule_m(m);
 }
 
-void yield(void) { arch_mcall(&getg()->m->g0.tcb, yield_on_g0); }
+SOCLE_UNCHECKED void yield(void) { arch_mcall(&getg()->m->g0.tcb, yield_on_g0); }
 
-void socle_yield(void)
+SOCLE_UNCHECKED void socle_yield(void)
 {
 	struct g *g = getg();
 
@@ -350,12 +366,14 @@ void socle_yield(void)
 static void exit_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
+	struct m *m = g->m;
 
-	g->m->current = NULL;
+	m->current = NULL;
 	g->status = G_DEAD;
-	reent_free(g);
+	if (g->reent != NULL)
+		reent_free(g);
 	stack_free(g->stack); /* g with it: it lies on the page that stays */
-	schedule();
+	schedule_m(m);
 }
 
 void socle_exit(void)
@@ -366,7 +384,8 @@ void socle_exit(void)
 		fatal("socle_exit: called from foreign code");
 	if (g->callbacks > 0)
 		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
-	run_cleanups(g, NULL);
+	if (g->cleanups != NULL)
+		run_cleanups(g, NULL);
 	arch_mcall(&g->m->g0.tcb, exit_on_g0);
 	__builtin_unreachable();
 }
@@ -381,37 +400,35 @@ static void g_start(void *arg)
 	socle_exit();
 }
 
-/* The stack may have served before: then g is on the list of all already. */
-static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle_fn fn, void *arg)
+/* On a page that was never used, and is zero. */
+static NOINLINE void init_new_g(struct g *g, struct stack *s)
 {
-	struct g *g = (struct g *)s->hi, *all = g->all;
-	bool is_new = g->stack == NULL;
-
-	*g = (struct g){
-		.tcb.stack_limit = s->lo + STACK_SLACK,
-		.lo = s->lo,
-		.hi = s->hi,
-		.id = ++sched.last_id,
-		.name = attr->name,
-		.fn = fn,
-		.arg = arg,
-		.stack = s,
-		.all = all,
-		.status = G_RUNNABLE,
-	};
-	if (is_new) {
-		g->all = sched.all_gs;
-		sched.all_gs = g;
-	}
-	return g;
+	g->stack = s;
+	g->hi = s->hi;
+	lock(&sched.lock);
+	g->all = sched.all_gs;
+	sched.all_gs = g;
+	unlock(&sched.lock);
 }
 
-int require_goroutine(void)
+/* The stack may have served before. Then what its last goroutine may have left in g is set anew; the rest it has left
+ * as it found it: zero. To clear all of g each time would be a third of the price of a goroutine. */
+static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle_fn fn, void *arg)
 {
-	if (!on_g0(getg()))
-		return 0;
-	errno = EPERM;
-	return -1;
+	struct g *g = (struct g *)s->hi;
+
+	if (g->stack == NULL)
+		init_new_g(g, s);
+	g->tcb.stack_limit = s->lo + STACK_SLACK;
+	g->lo = s->lo; /* an overflow moves it, and socle_exit() may be called before it is back */
+	g->id = atomic_fetch_add_explicit(&sched.last_id, 1, memory_order_relaxed) + 1; /* it orders nothing */
+	g->name = attr->name;
+	g->fn = fn;
+	g->arg = arg;
+	g->try = NULL;
+	g->panicking = false;
+	g->status = G_RUNNABLE;
+	return g;
 }
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
@@ -422,9 +439,7 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 	s = stack_alloc(attr->stack_size != 0 ? attr->stack_size : DEFAULT_STACK, STACK_GOROUTINE);
 	if (s == NULL)
 		return -1;
-	lock(&sched.lock);
 	g = init_g(s, attr, fn, arg);
-	unlock(&sched.lock);
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
 	enqueue(g);
 	return 0;

@@ -2,21 +2,28 @@
  * runtime/: what Go does: goroutines (g), the threads that run them (m), the right to run goroutine code (p), stacks,
  * channels, timers, foreign calls. Knows nothing of page tables or traps. Compiled checked.
  *
- * Lock order: chan.lock, sched.lock. Nothing is locked while kernel/ is asked for memory.
+ * Lock order: the lock of a channel or a sync object (of several channels: by address; a condition's before its mutex's),
+ * timers_lock, a race's, sched.lock. Nothing is locked while kernel/ is asked for memory.
  */
 #ifndef SOCLE_RUNTIME_H
 #define SOCLE_RUNTIME_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdatomic.h> /* newlib's wants stdint.h before it */
 
 #include "kernel/kernel.h"
+#include "runtime/heap.h"
 #include "socle.h"
 
 /* What lies below stackguard: room for a checked function's small frame (compared without its size), for the unchecked
  * kernel code it calls, and for the overflow report itself. */
 #define STACK_SLACK 2048
 #define G0_SLACK 4096
+
+/* On the path of every switch. What it calls when it must not go straight on is NOINLINE, to keep it short. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 struct lock {
 	atomic_uint held;
@@ -68,6 +75,7 @@ struct g {
 	struct m *locked_m;      /* the m whose g0 holds its foreign frames */
 	const char *waiting_for; /* in words, while G_WAITING */
 	const void *waiting_on;
+	unsigned locks;          /* spin locks held */
 	struct lock *release;    /* what park() unlocks once the context is saved */
 	unsigned long id;
 	const char *name;
@@ -92,7 +100,6 @@ struct m {
 	struct p *next_p;      /* handed to it while it is parked */
 	struct g *current;     /* the goroutine it runs, or makes a foreign call for */
 	struct g *locked_g;    /* must run this one next */
-	unsigned locks;        /* spin locks held */
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
 	struct m *next;        /* idle list: sched.lock */
@@ -102,13 +109,16 @@ struct m {
 
 struct p {
 	unsigned id;
-	unsigned scheduled;             /* counts; every 61st looks at the global queue first */
+	unsigned until_global;          /* counts down: every 61st time the global queue comes first */
 	atomic_uint head, tail;         /* tail: the owner's. head: whoever takes, by compare and swap */
 	struct g *queue[RUN_QUEUE];
-	struct timer *timers;           /* pairing heap, earliest first */
+	uint32_t random;                /* select's: any start is good */
+	struct lock timers_lock;
+	struct timer *timers;           /* heap.c: earliest first */
 	volatile bool timers_due;       /* set by the tick */
 	bool ticking;                   /* turn_end is set */
-	unsigned turn;                  /* `scheduled` when the current turn began */
+	unsigned turn;                  /* until_global when the current turn began: tells whether there was a switch since */
+	unsigned long preempted;        /* how many turns were ended by the tick */
 	int64_t turn_end;               /* the tick looks then; INT64_MAX: no need to */
 };
 
@@ -117,20 +127,38 @@ extern struct p p0;
 
 static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
 static inline SOCLE_UNCHECKED const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }
+void lock_held(struct lock *l); /* waits for it */
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
-static inline void lock(struct lock *l)
+/* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
+static ALWAYS_INLINE void lock(struct lock *l)
 {
-	getg()->m->locks++;
-	/* Acquire pairs with unlock's release. */
-	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire))
-		;
+	getg()->locks++;
+	if (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* pairs with unlock's release */
+		lock_held(l);
 }
 
-static inline void unlock(struct lock *l)
+static inline bool try_lock(struct lock *l)
+{
+	if (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* as in lock() */
+		return false;
+	getg()->locks++;
+	return true;
+}
+
+static ALWAYS_INLINE void unlock(struct lock *l)
 {
 	atomic_store_explicit(&l->held, 0, memory_order_release);
-	getg()->m->locks--;
+	getg()->locks--;
+}
+
+/* 0, or -1 and EPERM on g0. */
+static inline int require_goroutine(void)
+{
+	if (!on_g0(getg()))
+		return 0;
+	errno = EPERM;
+	return -1;
 }
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
@@ -140,7 +168,6 @@ void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p);      /* waiting for the CPU. On any stack */
 void yield(void);                             /* socle_yield, known to be on a goroutine */
-int require_goroutine(void);                  /* 0, or -1 and EPERM on g0 */
 
 /* ---- foreign.c ---- */
 
@@ -164,14 +191,18 @@ bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 
-/* Lies on the sleeper's own stack, which never moves: sleeping allocates nothing. */
-struct timer {
-	int64_t deadline;
-	struct g *g;
-	struct timer *child, *sibling;
+void timers_run(struct p *p);         /* readies who waits for a time that has come, sets the hardware for the next */
+void timer_arm(struct timer *t);      /* deadline, g (the caller) and race are set */
+void timer_cancel(struct timer *t);   /* whether it has fired or not: from here on nobody else touches it */
+
+/* ---- wait.c: see wait.h ---- */
+
+struct race {
+	struct lock lock;
+	const void *winner; /* a waiter or a timer; NULL: still open */
 };
 
-void timers_run(struct p *p); /* readies the sleepers that are due, sets the hardware for the next */
+bool race_win(struct race *r, const void *who); /* false: somebody else was first */
 
 /* ---- preempt.c ---- */
 

@@ -57,14 +57,13 @@ static struct stack *slot_stack(uintptr_t slot_end) { return (struct stack *)slo
 
 static struct stack_class *find_class(size_t size, enum stack_kind kind)
 {
-	int log2 = SIZE_MIN_LOG2;
+	unsigned log2;
 	uintptr_t guard;
 	struct stack_class *c;
 
-	while (log2 < (int)SIZE_MAX_LOG2 && (size_t)1 << log2 < size)
-		log2++;
-	if (size < (size_t)1 << SIZE_MIN_LOG2 || (size_t)1 << log2 < size)
+	if (size < (size_t)1 << SIZE_MIN_LOG2 || size > (size_t)1 << SIZE_MAX_LOG2)
 		return NULL;
+	log2 = 8 * sizeof(long) - (unsigned)__builtin_clzl(size - 1); /* rounded up */
 	c = &arena.class[kind][log2 - SIZE_MIN_LOG2];
 	if (c->size == 0) {
 		c->kind = kind;

@@ -1,69 +1,66 @@
 /*
- * Sleeping. A timer lies on its sleeper's stack, and the timers of a p form a pairing heap through them: inserting is
- * one comparison, nothing is allocated, and a million of them need no array. The hardware is set for the earliest
- * one alone; where nobody sleeps there is no tick.
- *
- * Source: Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap" (1986); merging in two passes.
+ * Sleeping, and deadlines of what else waits. The timers of a p are in a heap (heap.c), each on its owner's stack; the
+ * hardware is set for the earliest one alone, so where nobody waits for time there is no tick. Cancelling leaves the
+ * hardware as it is: a tick too many costs less than setting it each time.
  */
 #include <errno.h>
 
 #include "runtime/runtime.h"
+#include "runtime/wait.h"
 
-static struct timer *meld(struct timer *a, struct timer *b)
+/* Takes the first timer out, which is due. The goroutine to make ready, NULL when something else wakes it. */
+static struct g *fire_first(struct p *p)
 {
-	struct timer *first = a, *second = b;
+	struct timer *t = p->timers;
+	struct g *g = t->g;
 
-	if (a == NULL)
-		return b;
-	if (b == NULL)
-		return a;
-	if (b->deadline < a->deadline) {
-		first = b;
-		second = a;
-	}
-	second->sibling = first->child;
-	first->child = second;
-	return first;
+	p->timers = heap_remove(t, t);
+	t->queued = false;
+	return t->race == NULL || race_win(t->race, t) ? g : NULL;
 }
 
-/* Pairs from left to right, then melds the pairs from right to left: no recursion, stacks are small. */
-static struct timer *meld_children(struct timer *child)
-{
-	struct timer *pairs = NULL, *heap = NULL;
-
-	while (child != NULL) {
-		struct timer *a = child, *b = a->sibling;
-
-		child = b != NULL ? b->sibling : NULL;
-		a->sibling = NULL;
-		if (b != NULL)
-			b->sibling = NULL;
-		a = meld(a, b);
-		a->sibling = pairs;
-		pairs = a;
-	}
-	while (pairs != NULL) {
-		struct timer *next = pairs->sibling;
-
-		pairs->sibling = NULL;
-		heap = meld(heap, pairs);
-		pairs = next;
-	}
-	return heap;
-}
-
+/* Each timer is done with before the lock is let go: timer_cancel() waits for it, and then the timer may be gone. */
 void timers_run(struct p *p)
 {
 	int64_t now = clock_now();
+	struct g *g;
 
 	p->timers_due = false;
-	while (p->timers != NULL && p->timers->deadline <= now) {
-		struct timer *t = p->timers;
-
-		p->timers = meld_children(t->child);
-		ready(t->g); /* t lies on the stack of g: not to be touched from here on */
-	}
+	lock(&p->timers_lock);
+	while (p->timers != NULL && p->timers->deadline <= now)
+		if ((g = fire_first(p)) != NULL)
+			ready(g);
 	timers_changed(p);
+	unlock(&p->timers_lock);
+}
+
+/* p->timers_lock held. */
+static void insert(struct p *p, struct timer *t)
+{
+	t->p = p;
+	t->queued = true;
+	p->timers = heap_insert(p->timers, t);
+	if (p->timers == t)
+		timers_changed(p);
+}
+
+void timer_arm(struct timer *t)
+{
+	struct p *p = t->g->m->p;
+
+	lock(&p->timers_lock);
+	insert(p, t);
+	unlock(&p->timers_lock);
+}
+
+void timer_cancel(struct timer *t)
+{
+	struct p *p = t->p;
+
+	lock(&p->timers_lock);
+	if (t->queued)
+		p->timers = heap_remove(p->timers, t);
+	unlock(&p->timers_lock);
 }
 
 int64_t socle_now(void) { return clock_now(); }
@@ -83,9 +80,8 @@ int socle_sleep(int64_t ns)
 	now = clock_now();
 	t.deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX;
 	p = t.g->m->p;
-	p->timers = meld(p->timers, &t);
-	if (p->timers == &t)
-		timers_changed(p);
-	park(NULL, "sleeping", &t);
+	lock(&p->timers_lock);
+	insert(p, &t);
+	park(&p->timers_lock, "sleeping", &t);
 	return 0;
 }

@@ -23,7 +23,7 @@ static inline struct tcb *arch_tcb(void)
 {
 	struct tcb *tcb;
 
-	__asm__ volatile("mrc p15, 0, %0, c13, c0, 3" : "=r"(tcb) : : "memory");
+	__asm__ volatile("mrc p15, 0, %0, c13, c0, 3" : "=r"(tcb));
 	return tcb;
 }
 

@@ -169,6 +169,25 @@ uint64_t arch_lookup(uintptr_t va)
 	return page == NULL || *page == 0 ? NO_FRAME : *page & ~(PAGE_SIZE - 1u);
 }
 
+void page_zero(void *page)
+{
+	char *at = page, *end = at + PAGE_SIZE;
+
+	__asm__ volatile("mov r2, #0\n\t"
+			 ".irp reg, r3, r4, r5, r6, r7, r8, r9\n\t"
+			 "mov \\reg, r2\n\t"
+			 ".endr\n"
+			 "1:\t"
+			 ".rept 4\n\t"
+			 "stmia %0!, {r2-r9}\n\t"
+			 ".endr\n\t"
+			 "cmp %0, %1\n\t"
+			 "bne 1b"
+			 : "+&r"(at)
+			 : "r"(end)
+			 : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "cc", "memory");
+}
+
 /* ---- The final tables ---- */
 
 static bool overlaps(uint64_t lo, uint64_t hi, uint64_t base, uint64_t size) { return lo < base + size && base < hi; }

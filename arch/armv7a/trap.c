@@ -138,18 +138,23 @@ static uintptr_t link_of(const struct trap *t)
 	return t->regs->r[14];
 }
 
+/* Field by field: the compiler would zero the rest with memset(), and the C library's uses NEON. */
+static void fill(struct trap *t, struct arch_regs *regs, bool nested)
+{
+	t->tcb = arch_tcb();
+	t->regs = regs;
+	t->pc = regs->r[15];
+	t->sp = regs->r[13];
+	t->fp = regs->r[11];
+	t->stack = nested ? "nested" : "fault";
+	t->link = link_of;
+}
+
 void trap_handle(struct arch_regs *regs, unsigned vector)
 {
 	bool nested = (regs->cpsr & MODE_MASK) != MODE_SYS;
-	struct trap t = {.tcb = arch_tcb(), .regs = regs};
+	struct trap t;
 
-	if (vector == VECTOR_IRQ && !nested) {
-		t.pc = regs->r[15];
-		t.sp = regs->r[13];
-		t.fp = regs->r[11];
-		interrupt_handle(&t);
-		return;
-	}
 	if (vector == VECTOR_SVC && machine_is_exiting()) {
 		regs->r[15] += 4; /* nobody listens to semihosting: past the instruction */
 		return;
@@ -158,11 +163,13 @@ void trap_handle(struct arch_regs *regs, unsigned vector)
 		regs->r[15] += 2; /* in Thumb state LR was 2 past it, not 4 */
 	if (nested)
 		find_nested_registers(regs);
-	t.pc = regs->r[15];
-	t.sp = regs->r[13];
-	t.fp = regs->r[11];
-	t.stack = nested ? "nested" : "fault";
-	t.link = link_of;
+	fill(&t, regs, nested);
+	if (vector == VECTOR_IRQ && !nested) {
+		interrupt_handle(&t);
+		return;
+	}
+	t.addr = 0;
+	t.access = 0;
 	describe(&t, vector);
 	if (nested)
 		kernel_nested_trap(&t);

@@ -47,10 +47,7 @@ _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 
 static inline struct tcb *arch_tcb(void)
 {
-	struct tcb *tcb;
-
-	__asm__ volatile("movl %%gs:%c1, %0" : "=r"(tcb) : "i"(CPU_TCB) : "memory");
-	return tcb;
+	return *(struct tcb *__seg_gs *)CPU_TCB;
 }
 
 /* Returns EFLAGS. */

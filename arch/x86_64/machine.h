@@ -45,10 +45,7 @@ _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 
 static inline struct tcb *arch_tcb(void)
 {
-	struct tcb *tcb;
-
-	__asm__ volatile("movq %%fs:%c1, %0" : "=r"(tcb) : "i"(CPU_TCB) : "memory");
-	return tcb;
+	return *(struct tcb *__seg_fs *)CPU_TCB;
 }
 
 /* Returns RFLAGS. The red zone of the caller, if it has one, is stepped over. */

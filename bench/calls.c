@@ -1,0 +1,29 @@
+/* Foreign calls and callbacks. */
+#include "bench/bench.h"
+
+static void empty_callback(void *arg) { (void)arg; }
+
+static uint64_t calls(unsigned n, socle_fn foreign, void *arg)
+{
+	uint64_t from = instructions();
+
+	REPEAT(n)
+		socle_foreign_call(foreign, arg);
+	return instructions() - from - loop_cost(n);
+}
+
+uint64_t bench_foreign(unsigned n) { return calls(n, foreign_empty, NULL); }
+uint64_t bench_round(unsigned n) { return calls(n, foreign_callback, (void *)empty_callback); }
+uint64_t bench_round_64k(unsigned n) { return calls(n, foreign_callback_64k, (void *)empty_callback); }
+uint64_t bench_fault(unsigned n) { return calls(n, foreign_read_null, NULL); }
+
+/* Many in one foreign call, which is not counted. */
+uint64_t bench_callback(unsigned n)
+{
+	struct callbacks c = {empty_callback, n};
+	uint64_t from = instructions(), taken;
+
+	socle_foreign_call(foreign_callbacks, &c);
+	taken = instructions() - from;
+	return taken - loop_cost(n);
+}

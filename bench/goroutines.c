@@ -1,0 +1,88 @@
+/* Goroutines: switches, starts, sleeps, and what a parked one takes up. */
+#include "bench/bench.h"
+
+static void yield_often(void *n)
+{
+	REPEAT(*(unsigned *)n)
+		socle_yield();
+}
+
+/* Two goroutines, half of the yields each. */
+uint64_t bench_yield(unsigned n)
+{
+	size_t stacks = stacks_in_use();
+	unsigned half = n / 2;
+	uint64_t from, taken;
+
+	start(yield_often, &half);
+	from = instructions();
+	yield_often(&half);
+	taken = instructions() - from;
+	wait_for_others(stacks);
+	return taken - loop_cost(n);
+}
+
+static void nothing(void *arg) { (void)arg; }
+
+/* A hundred are started, then all of them run and end while main yields once. */
+uint64_t bench_spawn(unsigned n)
+{
+	size_t stacks = stacks_in_use();
+	uint64_t from;
+
+	REPEAT(100)
+		start(nothing, NULL);
+	wait_for_others(stacks);
+	from = instructions();
+	REPEAT(n / 100) {
+		REPEAT(100)
+			socle_go(nothing, NULL);
+		socle_yield();
+	}
+	return instructions() - from - loop_cost(n + n / 100);
+}
+
+static uint64_t sleeps(unsigned n, int64_t ns)
+{
+	uint64_t from = instructions();
+
+	REPEAT(n)
+		socle_sleep(ns);
+	return instructions() - from;
+}
+
+/* From the deadline to the sleeper's next instruction, with a machine that is otherwise idle: while it waits, the
+ * counter goes on by the time. The clock's own calibration may be off by some 10^-4, and so is a sleep: two lengths of
+ * sleep take that off again. Not in it is what leads to the wait. */
+uint64_t bench_timer(unsigned n)
+{
+	uint64_t once, twice;
+
+	sleeps(1, 1); /* calibrates */
+	once = sleeps(n, 50000);
+	twice = sleeps(n, 100000);
+	return 2 * once - twice - loop_cost(n);
+}
+
+static void wait_for_close(void *chan) { socle_chan_recv(chan, NULL); }
+
+/* Frames that are gone for each goroutine while it waits on a channel: its page, its g in it, and page tables. */
+static uint64_t parked_bytes(unsigned n, size_t stack_size)
+{
+	const struct socle_go_attr attr = {.stack_size = stack_size};
+	socle_chan *chan = socle_chan_make(0, 0);
+	size_t stacks = stacks_in_use(), frames = frames_free();
+
+	REPEAT(n)
+		if (socle_go_attr(&attr, wait_for_close, chan) < 0)
+			fatal("bench: no memory for a goroutine");
+	socle_yield();
+	frames -= frames_free();
+	socle_chan_close(chan);
+	wait_for_others(stacks);
+	socle_chan_free(chan);
+	return (uint64_t)frames * PAGE_SIZE;
+}
+
+uint64_t bench_parked_small(unsigned n) { return parked_bytes(n, 8192); }
+uint64_t bench_parked_default(unsigned n) { return parked_bytes(n, 0); }

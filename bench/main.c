@@ -1,0 +1,118 @@
+/*
+ * make bench: one line for each benchmark, `bench: NAME TOTAL OPERATIONS`, from which tools/bench makes its table.
+ *
+ * The counter is the time stamp counter, or ARM's generic timer. What one tick of it is in instructions is found by
+ * a loop of known length: 1 on a PC, 16 on the ARM board (its timer counts 62.5 MHz, icount a nanosecond for each
+ * instruction). So an operation is done often enough for a tick not to matter.
+ *
+ * Rejected: counting from outside (a QEMU plugin sees instructions, not where an operation begins and ends).
+ */
+#include <stdio.h>
+
+#include "bench/bench.h"
+
+#define CALIBRATION 100000
+
+static unsigned per_tick = 1;
+
+static uint64_t counter(void)
+{
+#ifdef __arm__
+	uint64_t count;
+
+	__asm__ volatile("isb\n\tmrrc p15, 1, %Q0, %R0, c14" : "=r"(count) : : "memory");
+	return count;
+#else
+	return __builtin_ia32_rdtsc();
+#endif
+}
+
+/* When the image was entered. The ARM board has no firmware: its counter starts from 0 a few instructions before. */
+#ifdef __arm__
+static const uint64_t boot_tsc = 0;
+#else
+extern uint64_t boot_tsc; /* start.S */
+#endif
+
+uint64_t instructions(void) { return counter() * per_tick; }
+
+/* Two instructions each time round, on all three. */
+static void counted_loop(unsigned n)
+{
+#ifdef __arm__
+	__asm__ volatile("1: subs %0, %0, #1\n\tbne 1b" : "+r"(n) : : "cc");
+#else
+	__asm__ volatile("1: decl %0\n\tjnz 1b" : "+r"(n) : : "cc");
+#endif
+}
+
+static void calibrate(void)
+{
+	uint64_t start = counter(), ticks;
+
+	counted_loop(CALIBRATION);
+	ticks = counter() - start;
+	per_tick = (unsigned)((2 * CALIBRATION + ticks / 2) / ticks);
+}
+
+uint64_t loop_cost(unsigned n)
+{
+	uint64_t start = instructions();
+
+	REPEAT(n)
+		__asm__ volatile("");
+	return instructions() - start;
+}
+
+void start(socle_fn fn, void *arg)
+{
+	if (socle_go(fn, arg) < 0)
+		fatal("bench: no memory for a goroutine");
+}
+
+void wait_for_others(size_t stacks)
+{
+	while (stacks_in_use() > stacks)
+		socle_yield();
+}
+
+/* Memory first: later it would find stacks that others have left. */
+static const struct {
+	const char *name;
+	uint64_t (*run)(unsigned n);
+	unsigned n;
+} benchmarks[] = {
+	{"parked-8k", bench_parked_small, 4096},
+	{"parked", bench_parked_default, 4096},
+	{"yield", bench_yield, 20000},
+	{"hop", bench_hop, 20000},
+	{"buffered", bench_buffered, 20000},
+	{"select", bench_select, 20000},
+	{"mutex", bench_mutex, 20000},
+	{"mutex-handed", bench_mutex_handed, 20000},
+	{"spawn", bench_spawn, 10000},
+	{"timer", bench_timer, 1000},
+	{"touch", bench_touch, 5120},
+	{"grow-64k", bench_grow_64k, 20},
+	{"grow-1m", bench_grow_1m, 20},
+	{"foreign", bench_foreign, 10000},
+	{"callback", bench_callback, 10000},
+	{"round", bench_round, 10000},
+	{"round-64k", bench_round_64k, 10000},
+	{"fault", bench_fault, 1000},
+};
+
+int main(void)
+{
+	uint64_t at_main = counter() - boot_tsc;
+
+	calibrate();
+	printf("bench: tick %u 1\n", per_tick);
+	printf("bench: boot %llu 1\n", (unsigned long long)at_main * per_tick);
+	for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
+		uint64_t total = benchmarks[i].run(benchmarks[i].n);
+
+		printf("bench: %s %llu %u\n", benchmarks[i].name, (unsigned long long)total, benchmarks[i].n);
+	}
+	return 0;
+}

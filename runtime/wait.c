@@ -1,0 +1,88 @@
+/* Waiting in one queue, with or without a deadline; and who wins when several could wake one goroutine: see wait.h. */
+#include "runtime/wait.h"
+#include "runtime/runtime.h"
+
+bool race_win(struct race *r, const void *who)
+{
+	bool won;
+
+	lock(&r->lock);
+	won = r->winner == NULL;
+	if (won)
+		r->winner = who;
+	unlock(&r->lock);
+	return won;
+}
+
+bool race_claim(struct waiter *w)
+{
+	struct race *r = w->race;
+	bool won;
+
+	lock(&r->lock);
+	w->queued = false;
+	won = r->winner == NULL;
+	if (won)
+		r->winner = w;
+	unlock(&r->lock);
+	return won;
+}
+
+bool race_over(struct waiter *w)
+{
+	struct race *r = w->race;
+	bool over;
+
+	lock(&r->lock);
+	over = r->winner != NULL;
+	if (over)
+		w->queued = false;
+	unlock(&r->lock);
+	return over;
+}
+
+/* The race's lock comes first here, against the order, so l is only tried. It must be so: what the queue belongs to may
+ * be freed as soon as w is out of it, so l may be touched only while w is known to be in. */
+void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w)
+{
+	struct lock *race = &w->race->lock;
+
+	lock(race);
+	while (w->queued && !try_lock(l)) {
+		unlock(race);
+		lock(race);
+	}
+	if (w->queued) {
+		remove_waiter(q, w);
+		unlock(l);
+	}
+	unlock(race);
+}
+
+static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
+	const void *on)
+{
+	struct race race = {0};
+	struct timer t = {.deadline = deadline, .g = w->g, .race = &race};
+
+	lock(&race.lock);
+	w->race = &race;
+	w->queued = true;
+	put_waiter(q, w);
+	timer_arm(&t);
+	unlock(l);
+	park(&race.lock, why, on);
+	timer_cancel(&t);
+	leave_queue(q, l, w);
+	return race.winner == w;
+}
+
+bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why, const void *on)
+{
+	*w = (struct waiter){.g = getg()};
+	if (deadline != SOCLE_FOREVER)
+		return wait_until(q, l, w, deadline, why, on);
+	put_waiter(q, w);
+	park(l, why, on);
+	return true;
+}

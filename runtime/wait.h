@@ -1,0 +1,104 @@
+/*
+ * Queues of goroutines that wait, first come, first served: for channels, select and sync. A waiter lies on the stack
+ * of the goroutine that waits: stacks never move, so others may write through it. The lock of a queue is the lock of
+ * what it belongs to.
+ *
+ * A goroutine may wait for several things at once: channels of a select, a deadline. Then all its waiters, and its
+ * timer, run a race: whoever calls race_win() first may wake it, and the others are passed over. The lock of a race
+ * is its goroutine's from before the first waiter is queued until its context is saved, so a winner cannot make it
+ * ready too early. Lock order: that of the queue or the timers, then the race's.
+ */
+#ifndef SOCLE_WAIT_H
+#define SOCLE_WAIT_H
+
+#include "socle.h"
+
+struct lock;
+struct race;
+
+struct waiter {
+	struct g *g;
+	struct waiter *next, *prev; /* kept by the queue; prev is undefined in the first */
+	struct race *race;          /* NULL: only this queue wakes g */
+	void *elem;                 /* to copy from or to; may be NULL in a receiver */
+	bool queued;                /* kept only where there is a race; race->lock */
+	bool hand_over;             /* a mutex: not just to be woken */
+	bool done;                  /* the element changed hands, the object is held; false when woken by something else */
+};
+
+bool race_claim(struct waiter *w); /* w was just taken from its queue. True: it won, the caller wakes it */
+bool race_over(struct waiter *w);  /* w is the first of its queue. True: it is to be taken out, nobody may wake it */
+
+/* struct socle_waiters is in socle.h: {head, tail}. tail is undefined while head is NULL. */
+
+static inline void put_waiter(struct socle_waiters *q, struct waiter *w)
+{
+	w->next = NULL;
+	if (q->head == NULL) {
+		q->head = w;
+	} else {
+		w->prev = q->tail;
+		q->tail->next = w;
+	}
+	q->tail = w;
+}
+
+static inline void put_waiter_first(struct socle_waiters *q, struct waiter *w)
+{
+	w->next = q->head;
+	if (q->head == NULL)
+		q->tail = w;
+	else
+		q->head->prev = w;
+	q->head = w;
+}
+
+/* From anywhere in the queue. */
+static inline void remove_waiter(struct socle_waiters *q, struct waiter *w)
+{
+	if (q->head == w)
+		q->head = w->next;
+	else
+		w->prev->next = w->next;
+	if (w->next != NULL)
+		w->next->prev = w->prev;
+	else if (q->head != NULL)
+		q->tail = w->prev;
+}
+
+/* The first that can still be woken, for the caller to wake; NULL when there is none. */
+static inline struct waiter *take_waiter(struct socle_waiters *q)
+{
+	struct waiter *w;
+
+	while ((w = q->head) != NULL) {
+		q->head = w->next;
+		if (w->race == NULL || race_claim(w))
+			break;
+	}
+	return w;
+}
+
+/* Somebody waits who can still be woken; on several CPUs this may be over a moment later. */
+static inline bool has_waiter(struct socle_waiters *q)
+{
+	struct waiter *w;
+
+	while ((w = q->head) != NULL && w->race != NULL) {
+		struct waiter *next = w->next;
+
+		if (!race_over(w))
+			break;
+		q->head = next;
+	}
+	return w != NULL;
+}
+
+/* Waits in q, whose lock l is held, and free on return. deadline: of socle_now(), or SOCLE_FOREVER. False: that came
+ * first. w lies on the caller's stack. */
+bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why, const void *on);
+
+/* Takes w, which is in a race that is over, out of q if it still is there. */
+void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w);
+
+#endif

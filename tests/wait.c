@@ -1,0 +1,134 @@
+/* Queues of waiters: against a plain model; waiters of races that are lost are passed over. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/wait.h"
+
+struct race {
+	const void *winner;
+};
+
+/* As in wait.c, without the lock. */
+bool race_claim(struct waiter *w)
+{
+	w->queued = false;
+	if (w->race->winner != NULL)
+		return false;
+	w->race->winner = w;
+	return true;
+}
+
+bool race_over(struct waiter *w)
+{
+	w->queued = w->queued && w->race->winner == NULL;
+	return w->race->winner != NULL;
+}
+
+static unsigned passed, failed;
+
+static void check(bool condition, const char *what)
+{
+	if (condition) {
+		passed++;
+		return;
+	}
+	failed++;
+	printf("failed: %s\n", what);
+}
+
+enum { MANY = 20 };
+static struct socle_waiters q;
+static struct waiter waiters[MANY];
+static struct waiter *model[MANY]; /* the same queue, in an array */
+static int n;
+
+static void model_remove(int i)
+{
+	memmove(&model[i], &model[i + 1], (size_t)(--n - i) * sizeof model[0]);
+}
+
+static void put(struct waiter *w, bool first)
+{
+	memset(w, 0x55, sizeof *w); /* what put_waiter() does not set is not to be relied on */
+	w->race = NULL;
+	if (first) {
+		put_waiter_first(&q, w);
+		memmove(&model[1], &model[0], (size_t)n * sizeof model[0]);
+		model[0] = w;
+	} else {
+		put_waiter(&q, w);
+		model[n] = w;
+	}
+	n++;
+}
+
+static int place_of(const struct waiter *w)
+{
+	for (int i = 0; i < n; i++)
+		if (model[i] == w)
+			return i;
+	return -1;
+}
+
+static bool same(void)
+{
+	const struct waiter *w = q.head;
+
+	for (int i = 0; i < n; i++, w = w->next)
+		if (w != model[i] || (i > 0 && w->prev != model[i - 1]) || (i == n - 1 && q.tail != w))
+			return false;
+	return w == NULL;
+}
+
+static void test_against_model(void)
+{
+	int wrong = 0;
+
+	srand(1);
+	for (int i = 0; i < 100000; i++) {
+		struct waiter *w = &waiters[rand() % MANY];
+		int place = place_of(w);
+
+		if (rand() % 4 == 0) {
+			wrong += take_waiter(&q) != (n > 0 ? model[0] : NULL);
+			if (n > 0)
+				model_remove(0);
+		} else if (place < 0) {
+			put(w, rand() % 3 == 0);
+		} else {
+			remove_waiter(&q, w);
+			model_remove(place);
+		}
+		wrong += !same() || has_waiter(&q) != (n > 0);
+	}
+	check(wrong == 0, "100,000 changes");
+}
+
+/* One race with waiters in two queues, plain ones around them. */
+static void test_races(void)
+{
+	struct race race = {0};
+	struct socle_waiters a = {0}, b = {0};
+	struct waiter w[5] = {{.race = &race, .queued = true}, {.race = &race, .queued = true}, {0}, {.race = &race, .queued = true}};
+
+	put_waiter(&a, &w[0]);
+	put_waiter(&a, &w[2]);
+	put_waiter(&b, &w[1]);
+	put_waiter(&b, &w[3]);
+	check(has_waiter(&a) && has_waiter(&b), "both can wake it");
+	check(take_waiter(&b) == &w[1] && race.winner == &w[1], "the first of b wins");
+	check(!has_waiter(&b) && b.head == NULL, "its other waiter in b is void, and gone");
+	check(!w[3].queued && w[0].queued, "one was taken out, one not yet");
+	check(take_waiter(&a) == &w[2], "in a the plain one is next");
+	check(!w[0].queued && a.head == NULL, "the void one before it is gone");
+	check(take_waiter(&a) == NULL && take_waiter(&b) == NULL, "both are empty");
+}
+
+int main(void)
+{
+	test_against_model();
+	test_races();
+	printf("checks: %u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}
