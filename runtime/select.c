@@ -6,8 +6,8 @@
  *   3. Queue a waiter on every channel; they and the deadline's timer run a race (wait.h). Unlock; park.
  *   4. Whoever won the race has done the send or receive. Take the other waiters out of their queues.
  *
- * All of it lies on the caller's stack. The cases are counted first and drawn then, so that a select that finds one
- * ready, or none, needs no random number.
+ * All of it lies on the caller's stack. Drawing is reservoir sampling: the second ready case takes the place of the first
+ * with a chance of 1/2, the third with 1/3; so a select that finds one ready, or none, needs no random number.
  *
  * Rejected: going through the cases in a shuffled order until one is ready, as Go does (shuffling costs more than
  * asking the few cases there are); starting at a random case and taking the next one that is ready (unfair: of two
@@ -15,56 +15,53 @@
  */
 #include "runtime/chan.h"
 
+/* One for each case. The k-th holds two things that have nothing to do with each other, to be one array. */
+struct entry {
+	struct waiter waiter;  /* of the k-th case */
+	socle_chan *channel;   /* the k-th by address: each once, those of NULL left out */
+};
+
 struct select {
 	struct socle_case *cases;
-	int n;
-	socle_chan **channels; /* each once, by address; NULL left out */
-	int nchannels;
-	struct waiter *waiters; /* one for each case */
+	int n, nchannels;
+	struct entry *entries;
 	struct race race;
 };
 
-/* Shell's sort: a plain insertion sort for the usual few, bearable for many. */
-static void sort_channels(socle_chan **channels, int n)
+/* Insertion: nothing is locked yet, and cases are few. */
+static void sort_channels(struct select *s)
 {
-	for (int gap = n > 40 ? 40 : n > 13 ? 13 : n > 4 ? 4 : 1; gap > 0; gap /= 3)
-		for (int i = gap; i < n; i++) {
-			socle_chan *c = channels[i];
-			int j = i;
+	struct entry *entries = s->entries;
+	const struct socle_case *sc = s->cases, *end = sc + s->n;
+	int n = 0, at;
 
-			for (; j >= gap && channels[j - gap] > c; j -= gap)
-				channels[j] = channels[j - gap];
-			channels[j] = c;
-		}
-}
+	for (; sc < end; sc++) {
+		socle_chan *c = sc->chan;
 
-static void collect_channels(struct select *s)
-{
-	int n = 0, distinct = 0;
-
-	for (int i = 0; i < s->n; i++)
-		if (s->cases[i].chan != NULL)
-			s->channels[n++] = s->cases[i].chan;
-	sort_channels(s->channels, n);
-	for (int i = 0; i < n; i++)
-		if (distinct == 0 || s->channels[i] != s->channels[distinct - 1])
-			s->channels[distinct++] = s->channels[i];
-	s->nchannels = distinct;
+		for (at = n; at > 0 && entries[at - 1].channel > c; at--)
+			;
+		if (c == NULL || (at > 0 && entries[at - 1].channel == c))
+			continue;
+		for (int i = n++; i > at; i--)
+			entries[i].channel = entries[i - 1].channel;
+		entries[at].channel = c;
+	}
+	s->nchannels = n;
 }
 
 static void lock_channels(struct select *s)
 {
-	for (int i = 0; i < s->nchannels; i++)
-		lock(&s->channels[i]->lock);
+	for (struct entry *e = s->entries, *end = e + s->nchannels; e < end; e++)
+		lock(&e->channel->lock);
 }
 
 void unlock_channels(struct select *s)
 {
-	for (int i = 0; i < s->nchannels; i++)
-		unlock(&s->channels[i]->lock);
+	for (struct entry *e = s->entries, *end = e + s->nchannels; e < end; e++)
+		unlock(&e->channel->lock);
 }
 
-static bool is_ready(const struct socle_case *sc)
+static ALWAYS_INLINE bool is_ready(const struct socle_case *sc)
 {
 	socle_chan *c = sc->chan;
 
@@ -76,7 +73,7 @@ static bool is_ready(const struct socle_case *sc)
 }
 
 /* 0 to n - 1. A counter that steps by the golden ratio, its bits mixed: nothing of it shows in the order of cases. */
-static unsigned random_below(unsigned n)
+static NOINLINE unsigned random_below(unsigned n)
 {
 	uint32_t x = getg()->m->p->random += 0x9e3779b9;
 
@@ -85,53 +82,42 @@ static unsigned random_below(unsigned n)
 	return (unsigned)((uint64_t)(x ^ x >> 16) * n >> 32);
 }
 
-/* A ready case, -1 when there is none. The channels are locked. */
-static int draw(const struct select *s)
+/* A ready case, NULL when there is none. The channels are locked. */
+static struct socle_case *draw(const struct select *s)
 {
-	unsigned ready_cases = 0, skip;
-	int last = -1;
+	struct socle_case *drawn = NULL;
+	unsigned ready_cases = 0;
 
-	for (int i = 0; i < s->n; i++)
-		if (is_ready(&s->cases[i])) {
-			ready_cases++;
-			last = i;
-		}
-	if (ready_cases <= 1)
-		return last;
-	skip = random_below(ready_cases);
-	for (int i = 0; i < last; i++)
-		if (is_ready(&s->cases[i]) && skip-- == 0)
-			return i;
-	return last;
+	for (struct socle_case *sc = s->cases, *end = sc + s->n; sc < end; sc++)
+		if (is_ready(sc) && (++ready_cases == 1 || random_below(ready_cases) == 0))
+			drawn = sc;
+	return drawn;
 }
 
-static int end_case(struct select *s, int i, int error)
+static int end_case(const struct select *s, struct socle_case *sc, int error)
 {
-	struct socle_case *sc = &s->cases[i];
-
 	sc->error = error;
 	if (error != 0 && sc->op == SOCLE_RECV)
 		zero_elem(sc->chan, sc->elem);
-	return i;
+	return (int)(sc - s->cases);
 }
 
 /* Does a case that is ready, if there is any, and unlocks: its index. Otherwise -1. */
 static int do_ready_case(struct select *s)
 {
-	int i, error;
+	struct socle_case *sc;
+	int error;
 
-	while ((i = draw(s)) >= 0) {
-		struct socle_case *sc = &s->cases[i];
-
+	while ((sc = draw(s)) != NULL) {
 		error = sc->op == SOCLE_SEND ? try_send(sc->chan, sc->elem, s) : try_recv(sc->chan, sc->elem, s);
 		if (error != WOULD_WAIT)
-			return end_case(s, i, error);
+			return end_case(s, sc, error);
 		/* its partner's deadline came just now, on another CPU */
 	}
 	return -1;
 }
 
-static struct socle_waiters *queue_of(const struct socle_case *sc)
+static ALWAYS_INLINE struct socle_waiters *queue_of(const struct socle_case *sc)
 {
 	return sc->op == SOCLE_SEND ? &sc->chan->senders : &sc->chan->receivers;
 }
@@ -139,43 +125,59 @@ static struct socle_waiters *queue_of(const struct socle_case *sc)
 static void enqueue(struct select *s)
 {
 	struct g *g = getg();
+	struct entry *e = s->entries;
 
-	for (int i = 0; i < s->n; i++) {
-		struct socle_case *sc = &s->cases[i];
-		struct waiter *w = &s->waiters[i];
+	for (struct socle_case *sc = s->cases, *end = sc + s->n; sc < end; sc++, e++) {
+		struct waiter *w = &e->waiter;
 
-		if (sc->chan == NULL)
+		w->queued = sc->chan != NULL;
+		if (!w->queued)
 			continue;
 		w->g = g;
 		w->race = &s->race;
 		w->elem = sc->elem;
-		w->queued = true;
 		w->done = false;
 		put_waiter(queue_of(sc), w);
 	}
 }
 
+/* As leave_queue(), where nobody stands in the way for all the waiters at once. */
 static void dequeue(struct select *s)
 {
-	for (int i = 0; i < s->n; i++) {
-		struct socle_case *sc = &s->cases[i];
-		struct waiter *w = &s->waiters[i];
+	struct socle_case *cases = s->cases, *sc = cases, *end = sc + s->n;
+	struct entry *e = s->entries;
+	bool left = false;
 
-		if (sc->chan != NULL && w != s->race.winner)
-			leave_queue(queue_of(sc), &sc->chan->lock, w);
+	lock(&s->race.lock);
+	for (; sc < end; sc++, e++) {
+		if (!e->waiter.queued)
+			continue;
+		if (!try_lock(&sc->chan->lock)) {
+			left = true;
+			continue;
+		}
+		remove_waiter(queue_of(sc), &e->waiter);
+		e->waiter.queued = false;
+		unlock(&sc->chan->lock);
 	}
+	unlock(&s->race.lock);
+	for (int i = 0; left && i < s->n; i++)
+		if (cases[i].chan != NULL)
+			leave_queue(queue_of(&cases[i]), &cases[i].chan->lock, &s->entries[i].waiter);
 }
 
 /* The channels are locked, no case is ready. */
 static int wait_for_case(struct select *s, int64_t deadline)
 {
-	struct timer t = {.deadline = deadline, .g = getg(), .race = &s->race};
-	const struct waiter *winner;
+	struct timer t;
+	const struct entry *winner;
 
 	lock(&s->race.lock);
 	enqueue(s);
-	if (deadline != SOCLE_FOREVER)
+	if (deadline != SOCLE_FOREVER) {
+		t = (struct timer){.deadline = deadline, .g = getg(), .race = &s->race};
 		timer_arm(&t);
+	}
 	unlock_channels(s);
 	park(&s->race.lock, "selecting", s->cases);
 	if (deadline != SOCLE_FOREVER)
@@ -186,36 +188,30 @@ static int wait_for_case(struct select *s, int64_t deadline)
 		return -1;
 	}
 	winner = s->race.winner;
-	return end_case(s, (int)(winner - s->waiters), winner->done ? 0 : EPIPE);
-}
-
-static int select(struct select *s, int64_t deadline)
-{
-	int i;
-
-	collect_channels(s);
-	lock_channels(s);
-	i = do_ready_case(s);
-	if (i >= 0)
-		return i;
-	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
-		return wait_for_case(s, deadline);
-	unlock_channels(s);
-	errno = ETIMEDOUT;
-	return -1;
+	return end_case(s, &s->cases[winner - s->entries], winner->waiter.done ? 0 : EPIPE);
 }
 
 int socle_select(struct socle_case *cases, int n, int64_t deadline)
 {
+	int i;
+
 	if (require_goroutine() < 0)
 		return -1;
 	if (n < 0 || n > SOCLE_SELECT_MAX) {
 		errno = EINVAL;
 		return -1;
 	}
-	socle_chan *channels[n + 1];
-	struct waiter waiters[n + 1];
-	struct select s = {.cases = cases, .n = n, .channels = channels, .waiters = waiters};
+	struct entry entries[n + 1];
+	struct select s = {.cases = cases, .n = n, .entries = entries};
 
-	return select(&s, deadline);
+	sort_channels(&s);
+	lock_channels(&s);
+	i = do_ready_case(&s);
+	if (i >= 0)
+		return i;
+	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
+		return wait_for_case(&s, deadline);
+	unlock_channels(&s);
+	errno = ETIMEDOUT;
+	return -1;
 }

@@ -1,0 +1,56 @@
+/*
+ * 100,000 goroutines at once, each blocked on a channel; then all are woken and end, and nothing is missing. Its
+ * argument: another number.
+ */
+#include <stdlib.h>
+
+#include "qemu-tests/check.h"
+
+static socle_chan *gate;
+static size_t ended;
+
+static void waits(void *number)
+{
+	size_t mine = (size_t)number;
+
+	socle_chan_recv(gate, NULL);
+	ended += mine == (size_t)number;
+}
+
+static void all(size_t number)
+{
+	static const struct socle_go_attr small = {.stack_size = 8192};
+	size_t started = 0, before = frames_free(), bytes;
+
+	gate = socle_chan_make(0, 0);
+	ended = 0;
+	for (size_t i = 0; i < number; i++) {
+		started += socle_go_attr(&small, waits, (void *)i) == 0;
+		if (i % 200 == 0)
+			socle_yield();
+	}
+	CHECK(started == number);
+	socle_sleep(1000000); /* until all wait */
+	bytes = (before - frames_free()) * PAGE_SIZE / number;
+	printf("%zu goroutines, %zu bytes each\n", number, bytes);
+	CHECK(bytes <= (sizeof(void *) == 8 ? 4864 : 4608)); /* page tables, g and all */
+	CHECK(ended == 0 && stacks_in_use() > number);
+	CHECK(socle_chan_close(gate) == 0);
+	while (ended < started)
+		socle_yield();
+	wait_for_others();
+	socle_chan_free(gate);
+	CHECK(ended == number);
+}
+
+int main(int argc, char **argv)
+{
+	size_t number = argc > 1 ? (size_t)atol(argv[1]) : 100000, frames, stacks;
+
+	all(number);
+	frames = frames_free();
+	stacks = stacks_in_use();
+	all(number); /* on the stacks of before: takes no frame */
+	CHECK(frames_free() == frames && stacks_in_use() == stacks);
+	return finish();
+}
