@@ -20,6 +20,7 @@ void wait_for_others(size_t stacks); /* yields until no more than so many stacks
 uint64_t bench_yield(unsigned n);
 uint64_t bench_spawn(unsigned n);
 uint64_t bench_timer(unsigned n);
+uint64_t bench_preempt(unsigned n);
 uint64_t bench_parked_small(unsigned n);   /* bytes, not instructions */
 uint64_t bench_parked_default(unsigned n); /* the same */
 

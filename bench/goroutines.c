@@ -51,6 +51,47 @@ static uint64_t sleeps(unsigned n, int64_t ns)
 	return instructions() - from;
 }
 
+#define WHOLE_TURN 1000000
+
+/* Two loops without calls take turns: what passes between the last look at the counter of one and the first of the
+ * other, less what passes between two looks of the same. */
+static struct {
+	const void *volatile who;
+	volatile uint64_t last, taken;
+	volatile int left;
+} turns;
+
+static void takes_turns(void *me)
+{
+	uint64_t from = instructions(), look = instructions() - from, now;
+
+	while (turns.left > 0) {
+		now = instructions();
+		if (turns.who != me && turns.who != NULL && now > turns.last) { /* not a look from before the turn ended */
+			if (now - turns.last < WHOLE_TURN) { /* longer: one of the two was stopped between look and note */
+				turns.taken += now - turns.last - look;
+				turns.left--;
+			}
+		}
+		turns.who = me;
+		turns.last = now;
+	}
+}
+
+uint64_t bench_preempt(unsigned n)
+{
+	static const char names[2];
+	size_t stacks = stacks_in_use();
+
+	turns.left = (int)n;
+	turns.taken = 0;
+	turns.who = NULL;
+	start(takes_turns, (void *)&names[0]);
+	start(takes_turns, (void *)&names[1]);
+	wait_for_others(stacks);
+	return turns.taken;
+}
+
 /* From the deadline to the sleeper's next instruction, with a machine that is otherwise idle: while it waits, the
  * counter goes on by the time. The clock's own calibration may be off by some 10^-4, and so is a sleep: two lengths of
  * sleep take that off again. Not in it is what leads to the wait. */

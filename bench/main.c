@@ -92,6 +92,7 @@ static const struct {
 	{"mutex-handed", bench_mutex_handed, 20000},
 	{"spawn", bench_spawn, 10000},
 	{"timer", bench_timer, 1000},
+	{"preempt", bench_preempt, 32},
 	{"touch", bench_touch, 5120},
 	{"grow-64k", bench_grow_64k, 20},
 	{"grow-1m", bench_grow_1m, 20},

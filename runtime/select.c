@@ -15,49 +15,63 @@
  */
 #include "runtime/chan.h"
 
-/* One for each case. The k-th holds two things that have nothing to do with each other, to be one array. */
+/* One for each case. What the k-th says of locking has nothing to do with the k-th case, but so it is one array. */
 struct entry {
-	struct waiter waiter;  /* of the k-th case */
-	socle_chan *channel;   /* the k-th by address: each once, those of NULL left out */
+	struct waiter waiter;        /* of the k-th case */
+	struct socle_waiters *queue; /* where that waits */
+	socle_chan *channel;         /* the k-th by address: each once, those of NULL left out */
 };
 
 struct select {
 	struct socle_case *cases;
-	int n, nchannels;
-	struct entry *entries;
+	int n;
+	struct entry *entries, *end_channels;
 	struct race race;
 };
 
-/* Insertion: nothing is locked yet, and cases are few. */
+/* Puts c among those in [first, end), which are sorted, if it is not there. The new end. */
+static NOINLINE struct entry *insert_channel(struct entry *first, struct entry *end, socle_chan *c)
+{
+	struct entry *at = end;
+
+	while (at > first && at[-1].channel > c)
+		at--;
+	if (at > first && at[-1].channel == c)
+		return end;
+	for (struct entry *e = end; e > at; e--)
+		e->channel = e[-1].channel;
+	at->channel = c;
+	return end + 1;
+}
+
+/* Insertion: nothing is locked yet, and cases are few, often in order. */
 static void sort_channels(struct select *s)
 {
-	struct entry *entries = s->entries;
-	const struct socle_case *sc = s->cases, *end = sc + s->n;
-	int n = 0, at;
+	struct entry *end = s->entries;
+	socle_chan *last = NULL;
 
-	for (; sc < end; sc++) {
+	for (struct socle_case *sc = s->cases, *end_case = sc + s->n; sc < end_case; sc++) {
 		socle_chan *c = sc->chan;
 
-		for (at = n; at > 0 && entries[at - 1].channel > c; at--)
-			;
-		if (c == NULL || (at > 0 && entries[at - 1].channel == c))
+		if (c == NULL)
 			continue;
-		for (int i = n++; i > at; i--)
-			entries[i].channel = entries[i - 1].channel;
-		entries[at].channel = c;
+		if (c > last)
+			(end++)->channel = last = c;
+		else
+			end = insert_channel(s->entries, end, c);
 	}
-	s->nchannels = n;
+	s->end_channels = end;
 }
 
 static void lock_channels(struct select *s)
 {
-	for (struct entry *e = s->entries, *end = e + s->nchannels; e < end; e++)
+	for (struct entry *e = s->entries, *end = s->end_channels; e < end; e++)
 		lock(&e->channel->lock);
 }
 
 void unlock_channels(struct select *s)
 {
-	for (struct entry *e = s->entries, *end = e + s->nchannels; e < end; e++)
+	for (struct entry *e = s->entries, *end = s->end_channels; e < end; e++)
 		unlock(&e->channel->lock);
 }
 
@@ -82,16 +96,24 @@ static NOINLINE unsigned random_below(unsigned n)
 	return (unsigned)((uint64_t)(x ^ x >> 16) * n >> 32);
 }
 
+/* Among those that are ready, of which `drawn` is the first. */
+static NOINLINE struct socle_case *draw_from(const struct select *s, struct socle_case *drawn)
+{
+	unsigned ready_cases = 1;
+
+	for (struct socle_case *sc = drawn + 1, *end = s->cases + s->n; sc < end; sc++)
+		if (is_ready(sc) && random_below(++ready_cases) == 0)
+			drawn = sc;
+	return drawn;
+}
+
 /* A ready case, NULL when there is none. The channels are locked. */
 static struct socle_case *draw(const struct select *s)
 {
-	struct socle_case *drawn = NULL;
-	unsigned ready_cases = 0;
-
 	for (struct socle_case *sc = s->cases, *end = sc + s->n; sc < end; sc++)
-		if (is_ready(sc) && (++ready_cases == 1 || random_below(ready_cases) == 0))
-			drawn = sc;
-	return drawn;
+		if (is_ready(sc))
+			return draw_from(s, sc);
+	return NULL;
 }
 
 static int end_case(const struct select *s, struct socle_case *sc, int error)
@@ -117,11 +139,6 @@ static int do_ready_case(struct select *s)
 	return -1;
 }
 
-static ALWAYS_INLINE struct socle_waiters *queue_of(const struct socle_case *sc)
-{
-	return sc->op == SOCLE_SEND ? &sc->chan->senders : &sc->chan->receivers;
-}
-
 static void enqueue(struct select *s)
 {
 	struct g *g = getg();
@@ -137,14 +154,15 @@ static void enqueue(struct select *s)
 		w->race = &s->race;
 		w->elem = sc->elem;
 		w->done = false;
-		put_waiter(queue_of(sc), w);
+		e->queue = sc->op == SOCLE_SEND ? &sc->chan->senders : &sc->chan->receivers;
+		put_waiter(e->queue, w);
 	}
 }
 
 /* As leave_queue(), where nobody stands in the way for all the waiters at once. */
 static void dequeue(struct select *s)
 {
-	struct socle_case *cases = s->cases, *sc = cases, *end = sc + s->n;
+	struct socle_case *sc = s->cases, *end = sc + s->n;
 	struct entry *e = s->entries;
 	bool left = false;
 
@@ -156,14 +174,14 @@ static void dequeue(struct select *s)
 			left = true;
 			continue;
 		}
-		remove_waiter(queue_of(sc), &e->waiter);
+		remove_waiter(e->queue, &e->waiter);
 		e->waiter.queued = false;
 		unlock(&sc->chan->lock);
 	}
 	unlock(&s->race.lock);
 	for (int i = 0; left && i < s->n; i++)
-		if (cases[i].chan != NULL)
-			leave_queue(queue_of(&cases[i]), &cases[i].chan->lock, &s->entries[i].waiter);
+		if (s->cases[i].chan != NULL)
+			leave_queue(s->entries[i].queue, &s->cases[i].chan->lock, &s->entries[i].waiter);
 }
 
 /* The channels are locked, no case is ready. */

@@ -5,6 +5,7 @@
 #ifndef SOCLE_MACHINE_H
 #define SOCLE_MACHINE_H
 
+#include "arch/x86/redirect.h"
 #include "layout.h"
 
 #define ARCH_NAME "i386"
@@ -18,15 +19,6 @@
  * 0x80000000, nor so closely above it that an array of up to 128 MiB ends below. */
 #define ARENA_LO 0x88000000u
 #define ARENA_HI 0xf0000000u
-
-/* What arch_redirect() wants done, for trap_redirected() in trap.S. */
-struct redirect {
-	void (*fn)(void *);
-	void *arg;
-	uintptr_t sp;            /* to call fn on */
-	uintptr_t pc, old_sp, flags; /* where to go on if fn returns */
-	uintptr_t use_xsave;     /* FXSAVE does not save all there is */
-};
 
 struct cpu_local {
 	struct cpu_local *self; /* %gs:0, as the ABI's thread-local storage has it */

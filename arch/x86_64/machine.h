@@ -6,6 +6,7 @@
 #ifndef SOCLE_MACHINE_H
 #define SOCLE_MACHINE_H
 
+#include "arch/x86/redirect.h"
 #include "layout.h"
 
 #define ARCH_NAME "x86_64"
@@ -17,15 +18,6 @@
 #define HEAP_HI 0x210000000000ul
 #define ARENA_LO 0x400000000000ul
 #define ARENA_HI 0x500000000000ul
-
-/* What arch_redirect() wants done, for trap_redirected() in trap.S. */
-struct redirect {
-	void (*fn)(void *);
-	void *arg;
-	uintptr_t sp;            /* to call fn on */
-	uintptr_t pc, old_sp, flags; /* where to go on if fn returns */
-	uintptr_t use_xsave;     /* FXSAVE does not save all there is */
-};
 
 struct cpu_local {
 	struct cpu_local *self; /* %fs:0, as the ABI's thread-local storage has it */
