@@ -121,26 +121,26 @@ int socle_mutex_lock_slow(struct socle_mutex *m);
 int socle_mutex_trylock_slow(struct socle_mutex *m);
 int socle_mutex_unlock_slow(struct socle_mutex *m);
 
-/* A goroutine that has just been woken competes with those that come by, which saves switches; if it loses once, the next
- * unlock hands the mutex over to it, so nobody starves. Not recursive: locking twice waits for ever.
- * 0, or -1: EPERM (foreign code, and it is held). */
-static inline int socle_mutex_lock(struct socle_mutex *m)
+static inline bool socle_mutex_take(struct socle_mutex *m) /* if it is free, and nobody is in line */
 {
 	unsigned expected = 0;
 
-	if (__atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return 0;
-	return socle_mutex_lock_slow(m);
+	return __atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+/* A goroutine that has just been woken competes with those that come by, which saves switches; if it loses once, the
+ * next unlock hands the mutex over to it, so nobody starves. Not recursive: locking twice waits for ever.
+ * 0, or -1: EPERM (foreign code, and it is held). */
+static inline int socle_mutex_lock(struct socle_mutex *m)
+{
+	return socle_mutex_take(m) ? 0 : socle_mutex_lock_slow(m);
 }
 
 /* Never waits. 0, or -1: EBUSY. Foreign too. */
 static inline int socle_mutex_trylock(struct socle_mutex *m)
 {
-	unsigned expected = 0;
-
-	if (__atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return 0;
-	return socle_mutex_trylock_slow(m);
+	return socle_mutex_take(m) ? 0 : socle_mutex_trylock_slow(m);
 }
 
 /* By any goroutine, not only the one that locked. A mutex that is not locked is a fatal error, as in Go: what it guards
@@ -174,8 +174,8 @@ struct socle_cond {
 	struct socle_waiters waiters;
 };
 
-/* Unlocks m, waits for a signal, locks m again; no signal after the unlock is missed, none comes unasked. What is waited
- * for must be looked at again: others may have had m in between. signal wakes the first in line, broadcast all.
+/* Unlocks m, waits for a signal, locks m again; no signal after the unlock is missed, none comes unasked. What is
+ * waited for must be looked at again: others may have had m in between. signal wakes the first in line, broadcast all.
  * 0, or -1: EPERM, ETIMEDOUT (m is locked again then too). */
 int socle_cond_wait(struct socle_cond *c, struct socle_mutex *m);
 int socle_cond_timedwait(struct socle_cond *c, struct socle_mutex *m, int64_t deadline);
@@ -199,8 +199,8 @@ struct socle_once {
 	struct socle_mutex mutex;
 };
 
-/* Runs fn(arg) unless that was done before; returns when it has been done, by whomever. If fn panics or exits, it counts
- * as done. fn must not come here again: it would wait for itself. 0, or -1: EPERM. */
+/* Runs fn(arg) unless that was done before; returns when it has been done, by whomever. If fn panics or exits, it
+ * counts as done. fn must not come here again: it would wait for itself. 0, or -1: EPERM. */
 int socle_once(struct socle_once *o, socle_fn fn, void *arg);
 
 struct socle_sem {
@@ -208,8 +208,8 @@ struct socle_sem {
 	struct socle_waiters waiters;
 };
 
-/* Dijkstra's: wait takes one from the value, or waits for a post, which hands it to the first in line. init sets the value
- * of one that nobody waits on. 0, or -1: EPERM, EAGAIN (trywait), ETIMEDOUT, EOVERFLOW (post). */
+/* Dijkstra's: wait takes one from the value, or waits for a post, which hands it to the first in line. init sets the
+ * value of one that nobody waits on. 0, or -1: EPERM, EAGAIN (trywait), ETIMEDOUT, EOVERFLOW (post). */
 int socle_sem_init(struct socle_sem *s, unsigned value);
 int socle_sem_wait(struct socle_sem *s);
 int socle_sem_trywait(struct socle_sem *s);

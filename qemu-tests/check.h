@@ -12,7 +12,7 @@
 #include "runtime/runtime.h"
 #include "socle.h"
 
-static unsigned checks_passed, checks_failed;
+static atomic_uint checks_passed, checks_failed;
 
 static inline void check(bool condition, const char *text, const char *file, int line)
 {

@@ -474,8 +474,8 @@ static void test_many(void)
 
 enum { CROWD = 12, CHANNELS = 4 };
 static socle_chan *crowd_chans[CHANNELS], *quit;
-static long sent, received, exchanges;
-static int gone;
+static atomic_long sent, received, exchanges;
+static atomic_int gone;
 
 static void mingles(void *arg)
 {
@@ -505,7 +505,8 @@ static void test_crowd(void)
 {
 	static int values[CROWD];
 
-	sent = received = exchanges = gone = 0;
+	sent = received = exchanges = 0;
+	gone = 0;
 	quit = unbuffered();
 	for (int k = 0; k < CHANNELS; k++)
 		crowd_chans[k] = unbuffered();
@@ -529,7 +530,8 @@ static void test_crowd(void)
 
 enum { IN_CALLBACKS = 10 };
 static socle_chan *into[IN_CALLBACKS];
-static int got[IN_CALLBACKS], finished;
+static int got[IN_CALLBACKS];
+static atomic_int finished;
 
 static void selects_in_callback(void *arg)
 {
@@ -569,18 +571,6 @@ static void test_callbacks(void)
 		CHECK(got[i] == i * 3);
 		socle_chan_free(into[i]);
 	}
-}
-
-static void wait_for_others(void)
-{
-	int others;
-
-	do {
-		socle_yield();
-		others = -1;
-		for (struct g *g = all_gs(); g != NULL; g = g->all)
-			others += g->status != G_DEAD;
-	} while (others > 0);
 }
 
 /* What must come out the same in whatever order goroutines run: for chaos. */

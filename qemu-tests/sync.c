@@ -43,7 +43,8 @@ static void test_mutex_free(void)
 
 enum { CROWD = 40, ROUNDS = 50 };
 static struct socle_waitgroup crowd;
-static int shared, inside, overlaps;
+static int shared, inside;
+static atomic_int overlaps;
 
 static void adds(void *arg)
 {
@@ -67,7 +68,8 @@ static void adds(void *arg)
 
 static void test_mutex_crowd(void)
 {
-	shared = inside = overlaps = 0;
+	shared = inside = 0;
+	overlaps = 0;
 	CHECK(socle_waitgroup_add(&crowd, CROWD) == 0);
 	for (int i = 0; i < CROWD; i++)
 		socle_go(adds, NULL);
@@ -546,7 +548,8 @@ static void calls_foreign(void *arg)
 
 static void test_callbacks(void)
 {
-	shared = inside = overlaps = 0;
+	shared = inside = 0;
+	overlaps = 0;
 	socle_sem_init(&sem, 0);
 	socle_waitgroup_add(&crowd, 10);
 	socle_mutex_lock(&mutex);
@@ -560,18 +563,6 @@ static void test_callbacks(void)
 		socle_sem_post(&sem);
 	socle_waitgroup_wait(&crowd);
 	CHECK(shared == 10 && overlaps == 0);
-}
-
-static void wait_for_others(void)
-{
-	int others;
-
-	do {
-		socle_yield();
-		others = -1;
-		for (struct g *g = all_gs(); g != NULL; g = g->all)
-			others += g->status != G_DEAD;
-	} while (others > 0);
 }
 
 /* What must come out the same in whatever order goroutines run: for chaos. */

@@ -46,7 +46,7 @@ static inline void zero_elem(socle_chan *c, void *elem)
  * are still held. */
 enum { WOULD_WAIT = -1 };
 
-/* c->lock is held, in a select with the locks of all its channels. Inlined, for the plain case to be free of the other. */
+/* c->lock is held; in a select, the locks of all its channels. Inlined, for the plain case to be free of the other. */
 struct select;
 void unlock_channels(struct select *s);
 
@@ -69,7 +69,7 @@ static inline int finish(socle_chan *c, struct select *s, struct waiter *w)
 	return 0;
 }
 
-static inline __attribute__((always_inline)) int try_send(socle_chan *c, const void *elem, struct select *s)
+static ALWAYS_INLINE int try_send(socle_chan *c, const void *elem, struct select *s)
 {
 	struct waiter *w;
 
@@ -95,7 +95,7 @@ static inline void take_first(socle_chan *c, void *elem)
 	c->count--;
 }
 
-static inline __attribute__((always_inline)) int try_recv(socle_chan *c, void *elem, struct select *s)
+static ALWAYS_INLINE int try_recv(socle_chan *c, void *elem, struct select *s)
 {
 	struct waiter *w;
 

@@ -6,8 +6,8 @@
  *   3. Queue a waiter on every channel; they and the deadline's timer run a race (wait.h). Unlock; park.
  *   4. Whoever won the race has done the send or receive. Take the other waiters out of their queues.
  *
- * All of it lies on the caller's stack. Drawing is reservoir sampling: the second ready case takes the place of the first
- * with a chance of 1/2, the third with 1/3; so a select that finds one ready, or none, needs no random number.
+ * All of it lies on the caller's stack. Drawing is reservoir sampling: the second ready case takes the place of the
+ * first with a chance of 1/2, the third with 1/3; so a select that finds one ready, or none, needs no random number.
  *
  * Rejected: going through the cases in a shuffled order until one is ready, as Go does (shuffling costs more than
  * asking the few cases there are); starting at a random case and taking the next one that is ready (unfair: of two

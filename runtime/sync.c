@@ -169,7 +169,8 @@ static bool take_write(struct socle_rwlock *l)
 	return l->writer = true;
 }
 
-static int rwlock_lock(struct socle_rwlock *l, bool (*take)(struct socle_rwlock *), struct socle_waiters *q, const char *why)
+static int rwlock_lock(struct socle_rwlock *l, bool (*take)(struct socle_rwlock *), struct socle_waiters *q,
+	const char *why)
 {
 	struct waiter w;
 

@@ -77,7 +77,8 @@ static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w
 	return race.winner == w;
 }
 
-bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why, const void *on)
+bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
+	const void *on)
 {
 	*w = (struct waiter){.g = getg()};
 	if (deadline != SOCLE_FOREVER)

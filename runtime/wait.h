@@ -96,7 +96,8 @@ static inline bool has_waiter(struct socle_waiters *q)
 
 /* Waits in q, whose lock l is held, and free on return. deadline: of socle_now(), or SOCLE_FOREVER. False: that came
  * first. w lies on the caller's stack. */
-bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why, const void *on);
+bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
+	const void *on);
 
 /* Takes w, which is in a race that is over, out of q if it still is there. */
 void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w);

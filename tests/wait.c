@@ -110,7 +110,7 @@ static void test_races(void)
 {
 	struct race race = {0};
 	struct socle_waiters a = {0}, b = {0};
-	struct waiter w[5] = {{.race = &race, .queued = true}, {.race = &race, .queued = true}, {0}, {.race = &race, .queued = true}};
+	struct waiter racing = {.race = &race, .queued = true}, w[4] = {racing, racing, {0}, racing};
 
 	put_waiter(&a, &w[0]);
 	put_waiter(&a, &w[2]);
