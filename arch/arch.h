@@ -22,9 +22,9 @@
 
 /* Known to assembly: the offsets are asserted in each port's machine.h. */
 struct tcb {
-	void *reserved;        /* ARM: the first word under TPIDRURO, the ABI's */
+	void *reserved;	       /* ARM: the first word under TPIDRURO, the ABI's */
 	uintptr_t stack_limit; /* stackguard. ARM: checked prologues read it here, at [TPIDRURO + 4] */
-	void *sp;              /* the saved context is this pointer; everything else lies on the stack */
+	void *sp;	       /* the saved context is this pointer; everything else lies on the stack */
 };
 
 /* What a port says of a trap. Filled by the port, judged by kernel_trap(). */
@@ -42,14 +42,14 @@ struct arch_regs; /* the port's own picture of the interrupted registers */
 
 struct trap {
 	enum trap_kind kind;
-	const char *name;  /* in words: "page fault" */
-	uintptr_t addr;    /* TRAP_MEMORY: the address that was touched */
-	unsigned access;   /* TRAP_MEMORY: ACCESS_* */
+	const char *name;     /* in words: "page fault" */
+	uintptr_t addr;	      /* TRAP_MEMORY: the address that was touched */
+	unsigned access;      /* TRAP_MEMORY: ACCESS_* */
 	uintptr_t pc, sp, fp; /* of the interrupted code; read-only, use arch_redirect() to change them */
 	uintptr_t (*link)(const struct trap *t); /* where the interrupted function returns to, if it has no frame record
 						  * yet; otherwise 0. Takes time: for reports */
-	struct tcb *tcb;   /* what was current */
-	const char *stack; /* name of the fixed stack the handler runs on, as in FIXED_STACKS */
+	struct tcb *tcb;			 /* what was current */
+	const char *stack;			 /* name of the fixed stack the handler runs on, as in FIXED_STACKS */
 	struct arch_regs *regs;
 };
 
@@ -58,10 +58,10 @@ struct boot_range {
 	uint64_t base, size;
 };
 struct boot_info {
-	const char *protocol;  /* "PVH", "Multiboot 1", "Multiboot 2", "device tree", "none" */
+	const char *protocol; /* "PVH", "Multiboot 1", "Multiboot 2", "device tree", "none" */
 	char command_line[1024];
 	int nram, nreserved;
-	struct boot_range ram[32];      /* usable RAM, as the loader says; may overlap `reserved` and the image */
+	struct boot_range ram[32];	/* usable RAM, as the loader says; may overlap `reserved` and the image */
 	struct boot_range reserved[16]; /* not to be given out: device tree, modules, low memory */
 };
 
@@ -105,9 +105,9 @@ void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
 
 /* Page tables; the current address space, kept by the port. One page each; va and pa page-aligned. */
 enum { MAP_READ = 0, MAP_WRITE = 1, MAP_EXEC = 2, MAP_DEVICE = 4 }; /* MAP_WRITE | MAP_EXEC is refused by assertion */
-int arch_map(uintptr_t va, uint64_t pa, unsigned prot);  /* 0, or -1: no frame for a page table. va was absent */
-uint64_t arch_unmap(uintptr_t va);                       /* flushes the TLB; the page's pa, or NO_FRAME when it was absent */
-uint64_t arch_lookup(uintptr_t va);                      /* the page's pa, or NO_FRAME */
+int arch_map(uintptr_t va, uint64_t pa, unsigned prot); /* 0, or -1: no frame for a page table. va was absent */
+uint64_t arch_unmap(uintptr_t va);  /* flushes the TLB; the page's pa, or NO_FRAME when it was absent */
+uint64_t arch_lookup(uintptr_t va); /* the page's pa, or NO_FRAME */
 
 /* Zeroes a page, by the widest stores there are: half of what a stack's growth costs. Leaves the FPU as it is. */
 void page_zero(void *page);

@@ -12,9 +12,9 @@
 /* Counts down, so that every loop costs the same few instructions, which loop_cost() knows. */
 #define REPEAT(n) for (unsigned left_ = (n); left_ > 0; left_--)
 
-uint64_t instructions(void);      /* since the machine was started */
-uint64_t loop_cost(unsigned n);   /* of REPEAT(n) around nothing */
-void start(socle_fn fn, void *arg); /* socle_go() that must not fail */
+uint64_t instructions(void);	     /* since the machine was started */
+uint64_t loop_cost(unsigned n);	     /* of REPEAT(n) around nothing */
+void start(socle_fn fn, void *arg);  /* socle_go() that must not fail */
 void wait_for_others(size_t stacks); /* yields until no more than so many stacks are in use */
 
 uint64_t bench_yield(unsigned n);
@@ -49,9 +49,9 @@ struct callbacks {
 };
 
 void foreign_empty(void *arg);
-void foreign_callback(void *fn);          /* the address of a socle_fn */
-void foreign_callback_64k(void *fn);      /* the same, under a frame of 64 KiB */
-void foreign_callbacks(void *callbacks);  /* n of them in a loop */
+void foreign_callback(void *fn);	 /* the address of a socle_fn */
+void foreign_callback_64k(void *fn);	 /* the same, under a frame of 64 KiB */
+void foreign_callbacks(void *callbacks); /* n of them in a loop */
 void foreign_read_null(void *arg);
 
 #endif

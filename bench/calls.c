@@ -8,7 +8,7 @@ static uint64_t calls(unsigned n, socle_fn foreign, void *arg)
 	uint64_t from = instructions();
 
 	REPEAT(n)
-		socle_foreign_call(foreign, arg);
+	socle_foreign_call(foreign, arg);
 	return instructions() - from - loop_cost(n);
 }
 

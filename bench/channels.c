@@ -11,7 +11,8 @@ static void answer(void *arg)
 	struct pair *p = arg;
 	uintptr_t word;
 
-	REPEAT(p->n) {
+	REPEAT(p->n)
+	{
 		socle_chan_recv(p->there, &word);
 		socle_chan_send(p->back, &word);
 	}
@@ -28,7 +29,8 @@ uint64_t bench_hop(unsigned n)
 	start(answer, &p);
 	socle_yield(); /* the other waits now, and from here on it is always a receiver that waits */
 	from = instructions();
-	REPEAT(p.n) {
+	REPEAT(p.n)
+	{
 		socle_chan_send(p.there, &word);
 		socle_chan_recv(p.back, &word);
 	}
@@ -45,7 +47,7 @@ static void drain(void *arg)
 	uintptr_t word;
 
 	REPEAT(p->n)
-		socle_chan_recv(p->there, &word);
+	socle_chan_recv(p->there, &word);
 	socle_chan_close(p->back);
 }
 
@@ -60,7 +62,7 @@ uint64_t bench_buffered(unsigned n)
 	start(drain, &p);
 	from = instructions();
 	REPEAT(n)
-		socle_chan_send(p.there, &word);
+	socle_chan_send(p.there, &word);
 	socle_chan_recv(p.back, NULL);
 	taken = instructions() - from;
 	wait_for_others(stacks);
@@ -90,7 +92,8 @@ static void answer_any(void *arg)
 	struct selector *s = arg;
 	uintptr_t word;
 
-	REPEAT(s->n) {
+	REPEAT(s->n)
+	{
 		wait_for_any(s->in, &word);
 		socle_chan_send(s->out[left_ % CASES], &word);
 	}
@@ -110,7 +113,8 @@ uint64_t bench_select(unsigned n)
 	start(answer_any, &s);
 	socle_yield(); /* the other waits now, and from here on it is always a receiver that waits */
 	from = instructions();
-	REPEAT(s.n) {
+	REPEAT(s.n)
+	{
 		socle_chan_send(s.in[left_ % CASES], &word);
 		wait_for_any(s.out, &word);
 	}

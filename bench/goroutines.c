@@ -4,7 +4,7 @@
 static void yield_often(void *n)
 {
 	REPEAT(*(unsigned *)n)
-		socle_yield();
+	socle_yield();
 }
 
 /* Two goroutines, half of the yields each. */
@@ -31,12 +31,13 @@ uint64_t bench_spawn(unsigned n)
 	uint64_t from;
 
 	REPEAT(100)
-		start(nothing, NULL);
+	start(nothing, NULL);
 	wait_for_others(stacks);
 	from = instructions();
-	REPEAT(n / 100) {
+	REPEAT(n / 100)
+	{
 		REPEAT(100)
-			socle_go(nothing, NULL);
+		socle_go(nothing, NULL);
 		socle_yield();
 	}
 	return instructions() - from - loop_cost(n + n / 100);
@@ -47,7 +48,7 @@ static uint64_t sleeps(unsigned n, int64_t ns)
 	uint64_t from = instructions();
 
 	REPEAT(n)
-		socle_sleep(ns);
+	socle_sleep(ns);
 	return instructions() - from;
 }
 
@@ -67,8 +68,10 @@ static void takes_turns(void *me)
 
 	while (turns.left > 0) {
 		now = instructions();
-		if (turns.who != me && turns.who != NULL && now > turns.last) { /* not a look from before the turn ended */
-			if (now - turns.last < WHOLE_TURN) { /* longer: one of the two was stopped between look and note */
+		if (turns.who != me && turns.who != NULL &&
+		    now > turns.last) { /* not a look from before the turn ended */
+			if (now - turns.last <
+			    WHOLE_TURN) { /* longer: one of the two was stopped between look and note */
 				turns.taken += now - turns.last - look;
 				turns.left--;
 			}
@@ -115,8 +118,8 @@ static uint64_t parked_bytes(unsigned n, size_t stack_size)
 	size_t stacks = stacks_in_use(), frames = frames_free();
 
 	REPEAT(n)
-		if (socle_go_attr(&attr, wait_for_close, chan) < 0)
-			fatal("bench: no memory for a goroutine");
+	if (socle_go_attr(&attr, wait_for_close, chan) < 0)
+		fatal("bench: no memory for a goroutine");
 	socle_yield();
 	frames -= frames_free();
 	socle_chan_close(chan);

@@ -60,7 +60,7 @@ uint64_t loop_cost(unsigned n)
 	uint64_t start = instructions();
 
 	REPEAT(n)
-		__asm__ volatile("");
+	__asm__ volatile("");
 	return instructions() - start;
 }
 

@@ -32,7 +32,8 @@ static uint64_t grow(unsigned n, socle_fn fn, size_t stack_size)
 	size_t stacks = stacks_in_use();
 	uint64_t taken = 0;
 
-	REPEAT(n + 1) {
+	REPEAT(n + 1)
+	{
 		if (socle_go_attr(&attr, fn, &taken) < 0)
 			fatal("bench: no memory for a goroutine");
 		wait_for_others(stacks);

@@ -6,7 +6,8 @@ uint64_t bench_mutex(unsigned n)
 	struct socle_mutex mutex = {0};
 	uint64_t from = instructions();
 
-	REPEAT(n) {
+	REPEAT(n)
+	{
 		socle_mutex_lock(&mutex);
 		socle_mutex_unlock(&mutex);
 	}
@@ -23,7 +24,8 @@ static void contend(void *arg)
 {
 	struct contention *c = arg;
 
-	REPEAT(c->n) {
+	REPEAT(c->n)
+	{
 		socle_mutex_lock(&c->mutex);
 		socle_yield();
 		socle_mutex_unlock(&c->mutex);

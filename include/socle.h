@@ -87,8 +87,8 @@ enum socle_op { SOCLE_SEND, SOCLE_RECV };
 struct socle_case {
 	enum socle_op op;
 	socle_chan *chan; /* NULL: never ready */
-	void *elem;       /* as in socle_chan_send() and socle_chan_recv() */
-	int error;        /* of the case that was done: 0, or EPIPE (closed; what was to be received is zeroed) */
+	void *elem;	  /* as in socle_chan_send() and socle_chan_recv() */
+	int error;	  /* of the case that was done: 0, or EPIPE (closed; what was to be received is zeroed) */
 };
 
 /* Waits until at least one of the n cases can be done, does one, and returns its index; among several each is as likely
@@ -132,10 +132,7 @@ static inline bool socle_mutex_take(struct socle_mutex *m) /* if it is free, and
 /* A goroutine that has just been woken competes with those that come by, which saves switches; if it loses once, the
  * next unlock hands the mutex over to it, so nobody starves. Not recursive: locking twice waits for ever.
  * 0, or -1: EPERM (foreign code, and it is held). */
-static inline int socle_mutex_lock(struct socle_mutex *m)
-{
-	return socle_mutex_take(m) ? 0 : socle_mutex_lock_slow(m);
-}
+static inline int socle_mutex_lock(struct socle_mutex *m) { return socle_mutex_take(m) ? 0 : socle_mutex_lock_slow(m); }
 
 /* Never waits. 0, or -1: EBUSY. Foreign too. */
 static inline int socle_mutex_trylock(struct socle_mutex *m)
@@ -220,11 +217,11 @@ int socle_sem_post(struct socle_sem *s);
 
 /* What ended a foreign call. */
 struct socle_fault {
-	const char *what;     /* "page fault", "stack overflow", "division by zero" ... */
-	uintptr_t address;    /* that was touched; 0 where none was */
+	const char *what;  /* "page fault", "stack overflow", "division by zero" ... */
+	uintptr_t address; /* that was touched; 0 where none was */
 	uintptr_t pc;
-	const char *function; /* that pc lies in, "?" where in none */
-	size_t offset;        /* of pc in it */
+	const char *function;	      /* that pc lies in, "?" where in none */
+	size_t offset;		      /* of pc in it */
 	uintptr_t stack_lo, stack_hi; /* of the stack that the call ran on */
 };
 
@@ -257,7 +254,7 @@ int socle_callback(socle_fn fn, void *arg);
 struct g;
 void socle_foreign_init(struct g *g0) __attribute__((weak));
 void socle_g_bounds(const struct g *g, uintptr_t *lo, uintptr_t *hi); /* the extent of g's stack */
-void socle_g_set_stackguard(struct g *g, uintptr_t stackguard);       /* checked code needs SP above it */
+void socle_g_set_stackguard(struct g *g, uintptr_t stackguard);	      /* checked code needs SP above it */
 
 /* ---- Panics (Go's panic, defer and recover, in C's terms) ---- */
 
@@ -267,18 +264,18 @@ enum socle_panic_kind {
 	SOCLE_PANIC_NO_MEMORY, /* no frame to grow the stack with */
 	SOCLE_PANIC_MEMORY,    /* a NULL or wild pointer, a write to constants ... */
 	SOCLE_PANIC_DIVIDE,
-	SOCLE_PANIC_ILLEGAL,   /* an undefined instruction */
+	SOCLE_PANIC_ILLEGAL, /* an undefined instruction */
 	SOCLE_PANIC_OTHER,
 };
 
 struct socle_panic {
 	enum socle_panic_kind kind;
 	char message[96];
-	uintptr_t pc;         /* where; the function that holds it, "?" when none does, and how far into it */
+	uintptr_t pc; /* where; the function that holds it, "?" when none does, and how far into it */
 	const char *function;
 	size_t offset;
-	uintptr_t address;    /* that was touched; 0 where none was */
-	size_t frame;         /* bytes that the overflowing function wanted, where it was checked; otherwise 0 */
+	uintptr_t address; /* that was touched; 0 where none was */
+	size_t frame;	   /* bytes that the overflowing function wanted, where it was checked; otherwise 0 */
 };
 
 /* Runs fn(arg). 0, or -1 when it panicked: then *out tells how (out may be NULL), every cleanup pushed since has run,
@@ -303,20 +300,20 @@ void socle_cleanup_pop(struct socle_cleanup *c, int execute);
 /* ---- Seeing ---- */
 
 enum socle_stack_kind {
-	SOCLE_STACK_BOOT,      /* m0's g0, from linker.ld */
-	SOCLE_STACK_HANDLER,   /* fault, interrupt and such, from linker.ld */
+	SOCLE_STACK_BOOT,    /* m0's g0, from linker.ld */
+	SOCLE_STACK_HANDLER, /* fault, interrupt and such, from linker.ld */
 	SOCLE_STACK_GOROUTINE,
-	SOCLE_STACK_G0,        /* of a further m */
-	SOCLE_STACK_FOREIGN,   /* of one call: socle_foreign_attr.stack_size */
+	SOCLE_STACK_G0,	     /* of a further m */
+	SOCLE_STACK_FOREIGN, /* of one call: socle_foreign_attr.stack_size */
 };
 
 struct socle_stack_info {
-	const char *owner;             /* a name: "boot", "main", "m1" ...; valid until the stack is freed */
+	const char *owner; /* a name: "boot", "main", "m1" ...; valid until the stack is freed */
 	enum socle_stack_kind kind;
-	unsigned long id;              /* of the goroutine or m; 0 otherwise */
-	uintptr_t guard_lo, lo, hi;    /* [guard_lo, lo) is absent from the page tables, [lo, hi) is the stack */
-	uintptr_t high_water;          /* the lowest address that was ever used, to the page; lo where not known */
-	size_t backed;                 /* bytes that have memory behind them */
+	unsigned long id;	    /* of the goroutine or m; 0 otherwise */
+	uintptr_t guard_lo, lo, hi; /* [guard_lo, lo) is absent from the page tables, [lo, hi) is the stack */
+	uintptr_t high_water;	    /* the lowest address that was ever used, to the page; lo where not known */
+	size_t backed;		    /* bytes that have memory behind them */
 };
 
 /* The stack (its guard included) that addr lies in; NULL: the current one. 0, or -1: ENOENT. Foreign too. */

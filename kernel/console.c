@@ -89,9 +89,7 @@ static void put_conversion(const struct format *f, char conversion, int longs, v
 	char c;
 
 	switch (conversion) {
-	case 's':
-		put_string(f, va_arg(*args, const char *));
-		break;
+	case 's': put_string(f, va_arg(*args, const char *)); break;
 	case 'c':
 		c = (char)va_arg(*args, int);
 		put_field(f, &c, 1);
@@ -100,17 +98,10 @@ static void put_conversion(const struct format *f, char conversion, int longs, v
 		number = (int64_t)next_number(args, longs, true);
 		put_number(f, number < 0 ? -(uint64_t)number : (uint64_t)number, 10, number < 0);
 		break;
-	case 'u':
-		put_number(f, next_number(args, longs, false), 10, false);
-		break;
-	case 'x':
-		put_number(f, next_number(args, longs, false), 16, false);
-		break;
-	case 'p':
-		put_number(&pointer, (uintptr_t)va_arg(*args, void *), 16, false);
-		break;
-	default: /* '%' and whatever we do not know: shown, not swallowed */
-		console_write(&conversion, 1);
+	case 'u': put_number(f, next_number(args, longs, false), 10, false); break;
+	case 'x': put_number(f, next_number(args, longs, false), 16, false); break;
+	case 'p': put_number(&pointer, (uintptr_t)va_arg(*args, void *), 16, false); break;
+	default: /* '%' and whatever we do not know: shown, not swallowed */ console_write(&conversion, 1);
 	}
 }
 

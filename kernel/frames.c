@@ -15,8 +15,8 @@
 static struct {
 	struct boot_range range[64]; /* whole free pages, ascending */
 	int ranges, current;
-	uint64_t mark;        /* next never-used frame in range[current] */
-	uint64_t *free_list;  /* each frame's first word: the next one's address */
+	uint64_t mark;	     /* next never-used frame in range[current] */
+	uint64_t *free_list; /* each frame's first word: the next one's address */
 	size_t free, total;
 	size_t kept; /* the last ones: for a goroutine whose stack cannot grow to panic on */
 } frames = {.kept = KEPT};

@@ -31,10 +31,10 @@ void kernel_nested_trap(struct trap *t) __attribute__((noreturn));
 
 /* ---- Devices: one driver each per port, in arch/PORT/devices.c ---- */
 
-void uart_init(void);             /* before anything is printed; needs no page tables of ours */
-void uart_putc(char c);           /* polled; returns when the byte is accepted */
-void uart_flush(void);            /* returns when the last byte has left */
-int64_t clock_now(void);          /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
+void uart_init(void);		  /* before anything is printed; needs no page tables of ours */
+void uart_putc(char c);		  /* polled; returns when the byte is accepted */
+void uart_flush(void);		  /* returns when the last byte has left */
+int64_t clock_now(void);	  /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
 void timer_set(int64_t deadline); /* kernel_tick() at or just after this time of clock_now(); INT64_MAX: never.
                                    * A deadline in the past fires at once. Replaces the one before. */
 void machine_exit(int status) __attribute__((noreturn)); /* leaves QEMU with this status, or halts for good */
@@ -59,11 +59,11 @@ void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 /* ---- frames.c: physical memory in pages ---- */
 
 void frames_init(const struct boot_info *info);
-uint64_t frame_alloc(void);       /* a page's physical address, contents undefined, or NO_FRAME */
-uint64_t frame_alloc_zero(void);  /* the same, zeroed */
-void frames_emergency(bool on);   /* while on, the last few frames are given out too */
+uint64_t frame_alloc(void);	 /* a page's physical address, contents undefined, or NO_FRAME */
+uint64_t frame_alloc_zero(void); /* the same, zeroed */
+void frames_emergency(bool on);	 /* while on, the last few frames are given out too */
 void frame_free(uint64_t frame);
-size_t frames_free(void);         /* how many are left */
+size_t frames_free(void); /* how many are left */
 size_t frames_total(void);
 static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)frame; } /* RAM is mapped one to one */
 
@@ -90,8 +90,8 @@ struct thread *thread_current(void);
 void thread_adopt(struct thread *t, struct tcb *tcb); /* makes what runs now a thread: boot only */
 /* Makes a thread that is ready to run fn(arg), which must not return, on the stack below stack_hi. */
 void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
-void thread_park(void);                   /* until thread_ready(), which may have come before. On the system stack */
-void thread_ready(struct thread *t);      /* at most once for each park */
+void thread_park(void);		     /* until thread_ready(), which may have come before. On the system stack */
+void thread_ready(struct thread *t); /* at most once for each park */
 
 /* ---- symbols.c: the table that tools/symbols puts in the image ---- */
 
@@ -110,8 +110,9 @@ extern const struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is
 
 void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; makes it current. Before page tables */
 void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
-bool runtime_fault(struct trap *t);               /* true: seen to, resume. On a handler stack */
-void runtime_tick(struct trap *t);                /* the deadline of timer_set() has passed. On the IRQ stack */
-void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t fp); /* stacks and traceback; t may be NULL */
+bool runtime_fault(struct trap *t);		    /* true: seen to, resume. On a handler stack */
+void runtime_tick(struct trap *t);		    /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp,
+		    uintptr_t fp); /* stacks and traceback; t may be NULL */
 
 #endif

@@ -16,8 +16,8 @@ static void print_banner(const struct boot_info *info)
 {
 	size_t mib = frames_total() / (1024 * 1024 / PAGE_SIZE);
 
-	console_printf("Socle " SOCLE_VERSION " on " ARCH_NAME " " BOARD_NAME ", %zu MiB of RAM free, booted by %s\n", mib,
-		       info->protocol);
+	console_printf("Socle " SOCLE_VERSION " on " ARCH_NAME " " BOARD_NAME ", %zu MiB of RAM free, booted by %s\n",
+		       mib, info->protocol);
 }
 
 void kernel_start(struct boot_info *info)

@@ -11,13 +11,9 @@ static void begin_report(void)
 {
 	arch_irq_disable();
 	switch (reporting++) {
-	case 0:
-		return;
-	case 1:
-		console_printf("\nsocle: failed again while reporting\n");
-		break;
-	default:
-		machine_exit(2);
+	case 0: return;
+	case 1: console_printf("\nsocle: failed again while reporting\n"); break;
+	default: machine_exit(2);
 	}
 	kernel_exit(2);
 }
@@ -59,8 +55,8 @@ void kernel_nested_trap(struct trap *t)
 	if (reporting++ > 1)
 		machine_exit(2);
 	arch_irq_disable();
-	console_printf("\nsocle: a fault inside the fault handler: %s in %s+0x%zx (pc %p, address %p)\n", t->name, function, offset,
-		       (void *)t->pc, (void *)t->addr);
+	console_printf("\nsocle: a fault inside the fault handler: %s in %s+0x%zx (pc %p, address %p)\n", t->name,
+		       function, offset, (void *)t->pc, (void *)t->addr);
 	kernel_exit(2);
 }
 

@@ -11,7 +11,8 @@ static void test_print(void)
 {
 	char text[128];
 
-	snprintf(text, sizeof text, "%d %u %lld %zu %x %c %s", -5, 5u, -1234567890123ll, (size_t)7, 0xbeefu, 'c', "str");
+	snprintf(text, sizeof text, "%d %u %lld %zu %x %c %s", -5, 5u, -1234567890123ll, (size_t)7, 0xbeefu, 'c',
+		 "str");
 	CHECK(strcmp(text, "-5 5 -1234567890123 7 beef c str") == 0);
 	snprintf(text, sizeof text, "%.3f %g %e %5.1f|%-8.2f|", 3.14159, 1e100, 0.1, 2.25, -1.5);
 	CHECK(strcmp(text, "3.142 1e+100 1.000000e-01   2.2|-1.50   |") == 0);

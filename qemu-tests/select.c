@@ -5,15 +5,18 @@
 #include "qemu-tests/check.h"
 
 #define MS 1000000ll
-#define SEND(c, e) {.op = SOCLE_SEND, .chan = (c), .elem = (e)}
-#define RECV(c, e) {.op = SOCLE_RECV, .chan = (c), .elem = (e)}
+#define SEND(c, e)                                         \
+	{                                                  \
+		.op = SOCLE_SEND, .chan = (c), .elem = (e) \
+	}
+#define RECV(c, e)                                         \
+	{                                                  \
+		.op = SOCLE_RECV, .chan = (c), .elem = (e) \
+	}
 
 static socle_chan *unbuffered(void) { return socle_chan_make(sizeof(int), 0); }
 
-static bool poll_says(struct socle_case sc, int index)
-{
-	return socle_select(&sc, 1, 0) == index;
-}
+static bool poll_says(struct socle_case sc, int index) { return socle_select(&sc, 1, 0) == index; }
 
 static bool can_send(socle_chan *c, int value) { return poll_says((struct socle_case)SEND(c, &value), 0); }
 
@@ -186,8 +189,9 @@ static void test_same_channel(void)
 {
 	socle_chan *c = unbuffered(), *other = unbuffered();
 	int in = 0, out = 7, other_in = 0, other_out = 8;
-	struct selection s = {
-		.cases = {SEND(c, &out), RECV(c, &in), RECV(other, &in), SEND(c, &out)}, .n = 4, .deadline = SOCLE_FOREVER};
+	struct selection s = {.cases = {SEND(c, &out), RECV(c, &in), RECV(other, &in), SEND(c, &out)},
+			      .n = 4,
+			      .deadline = SOCLE_FOREVER};
 	struct socle_case cases[] = {RECV(c, &other_in), SEND(c, &other_out)};
 	int i;
 
@@ -225,7 +229,8 @@ static bool draws_evenly(const char *pattern)
 	for (int i = 0; i < n; i++) { /* 250 are at least five standard deviations */
 		int expected = pattern[i] == 'r' ? 10000 / ready_cases : 0;
 
-		even = even && counts[i] >= expected - (expected ? 250 : 0) && counts[i] <= expected + (expected ? 250 : 0);
+		even = even && counts[i] >= expected - (expected ? 250 : 0) &&
+		       counts[i] <= expected + (expected ? 250 : 0);
 	}
 	socle_chan_free(full);
 	socle_chan_free(empty);
@@ -278,8 +283,10 @@ static void test_place_in_queue(int place)
 {
 	socle_chan *other = unbuffered();
 	int in;
-	struct selection s = {.cases = {RECV(queue_chan = unbuffered(), &in), RECV(other, &in)}, .n = 2, .letter = 's',
-		.deadline = SOCLE_FOREVER};
+	struct selection s = {.cases = {RECV(queue_chan = unbuffered(), &in), RECV(other, &in)},
+			      .n = 2,
+			      .letter = 's',
+			      .deadline = SOCLE_FOREVER};
 
 	for (int i = 0; i < 3; i++) {
 		if (i == place)
@@ -460,7 +467,8 @@ static void test_many(void)
 	for (int i = 0; i < SOCLE_SELECT_MAX; i += 5) {
 		s = (struct selection){.cases = {SEND(c[i], &i)}, .n = 1, .index = -2, .deadline = SOCLE_FOREVER};
 		socle_go(selects, &s);
-		wrong += socle_select(cases, SOCLE_SELECT_MAX, SOCLE_FOREVER) != (i * 37 + 11) % SOCLE_SELECT_MAX || in != i;
+		wrong += socle_select(cases, SOCLE_SELECT_MAX, SOCLE_FOREVER) != (i * 37 + 11) % SOCLE_SELECT_MAX ||
+			 in != i;
 		while (s.index == -2)
 			socle_yield();
 		wrong += s.index != 0;

@@ -60,7 +60,8 @@ static void take_word(char *word)
 	if (starts_with(word, "g0guard=")) {
 		command.g0_guess = parse_size(word + 8);
 		if (command.g0_guess < 1024 || command.g0_guess > g0_size)
-			bad_command_line("g0guard wants a size from 1k to the boot stack's, such as g0guard=8k, not ", word);
+			bad_command_line("g0guard wants a size from 1k to the boot stack's, such as g0guard=8k, not ",
+					 word);
 		return;
 	}
 	if (starts_with(word, "chaos=")) {

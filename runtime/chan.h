@@ -105,7 +105,8 @@ static ALWAYS_INLINE int try_recv(socle_chan *c, void *elem, struct select *s)
 			unlock_for(c, s);
 			return 0;
 		}
-		copy_elem(c, ring_slot(c, c->count++), w->elem); /* the ring was full: the first in line takes the place */
+		copy_elem(c, ring_slot(c, c->count++),
+			  w->elem); /* the ring was full: the first in line takes the place */
 		return finish(c, s, w);
 	}
 	if ((w = take_waiter(&c->senders)) != NULL) {

@@ -43,7 +43,8 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
 	g = g0->m->current;
 	if (g->libc_locks > 0) {
-		console_printf("\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
+		console_printf(
+			"\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
 		return false;
 	}
 	fault = &g0->m->fault;
@@ -123,7 +124,8 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 			return false;
 		fill_panic(g, SOCLE_PANIC_NO_MEMORY, "out of memory: the stack cannot grow", t->addr, t->pc);
 	} else {
-		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0, t->pc);
+		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0,
+			   t->pc);
 	}
 	arch_redirect(t, panic_sp(g, t, lo), panic_raised, g);
 	return true;
@@ -164,9 +166,10 @@ static void report_overflow(void *arg)
 	const struct overflow *o = arg;
 	size_t offset;
 
-	fatal_at(o->pc, o->sp, o->fp, "stack overflow: goroutine %lu (%s): %s wants a frame of %zu bytes, %zu are left of %zu",
-		 o->g->id, g_name(o->g), symbol_name(o->pc, &offset), o->frame,
-		 (size_t)(o->sp > o->g->lo ? o->sp - o->g->lo : 0), (size_t)(o->g->hi - o->g->lo));
+	fatal_at(o->pc, o->sp, o->fp,
+		 "stack overflow: goroutine %lu (%s): %s wants a frame of %zu bytes, %zu are left of %zu", o->g->id,
+		 g_name(o->g), symbol_name(o->pc, &offset), o->frame, (size_t)(o->sp > o->g->lo ? o->sp - o->g->lo : 0),
+		 (size_t)(o->g->hi - o->g->lo));
 }
 
 /* A checked prologue found SP, less the frame, at or below stackguard. On a goroutine that is an overflow, told before
@@ -179,8 +182,10 @@ void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	size_t offset;
 
 	if (on_g0(g))
-		fatal_at(pc, sp, fp, "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
-			 symbol_name(pc, &offset), frame, (void *)sp, (void *)g->tcb.stack_limit, (void *)g->lo, (void *)g->hi);
+		fatal_at(pc, sp, fp,
+			 "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
+			 symbol_name(pc, &offset), frame, (void *)sp, (void *)g->tcb.stack_limit, (void *)g->lo,
+			 (void *)g->hi);
 	if (g->try != NULL && g->locks == 0 && g->libc_locks == 0 && stack_extend(g, false) == 0) {
 		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
 		g->panic.frame = frame;

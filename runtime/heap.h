@@ -11,7 +11,7 @@ struct timer {
 	int64_t deadline;
 	struct g *g;
 	struct race *race; /* who else may wake g; NULL: only the timer does */
-	struct p *p;       /* in whose heap it was put. The rest is under p->timers_lock: */
+	struct p *p;	   /* in whose heap it was put. The rest is under p->timers_lock: */
 	bool queued;
 	struct timer *child, *sibling;
 	struct timer *prev; /* the left sibling, or the parent of a first child. Of the root: undefined */

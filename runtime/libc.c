@@ -101,7 +101,10 @@ void __retarget_lock_release_recursive(_LOCK_T lock)
 		lock->owner->libc_locks--;
 }
 
-int __retarget_lock_try_acquire(_LOCK_T lock) { return lock->depth > 0 ? -1 : __retarget_lock_try_acquire_recursive(lock); }
+int __retarget_lock_try_acquire(_LOCK_T lock)
+{
+	return lock->depth > 0 ? -1 : __retarget_lock_try_acquire_recursive(lock);
+}
 void __retarget_lock_acquire(_LOCK_T lock)
 {
 	ASSERT(lock->depth == 0, "a lock of the C library is taken twice");

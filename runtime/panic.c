@@ -17,12 +17,13 @@
 
 #include "runtime/runtime.h"
 
-struct try {
+struct
+try {
 	struct try *outer;
 	struct socle_cleanup *cleanups; /* those pushed since are this try's to run */
-	struct crossing *crossings;     /* likewise */
+	struct crossing *crossings;	/* likewise */
 	unsigned libc_locks;
-	void *context;                  /* to resume: returns from arch_call_on() in socle_try() */
+	void *context; /* to resume: returns from arch_call_on() in socle_try() */
 	struct socle_panic *out;
 	bool panicked;
 	socle_fn fn;
@@ -43,8 +44,13 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 {
 	struct g *g = getg();
 	void *sp = g->tcb.sp; /* in a callback: where the next one starts */
-	struct try t = {.outer = g->try, .cleanups = g->cleanups, .crossings = g->crossings, .libc_locks = g->libc_locks,
-			.out = out, .fn = fn, .arg = arg};
+	struct try t = {.outer = g->try,
+			.cleanups = g->cleanups,
+			.crossings = g->crossings,
+			.libc_locks = g->libc_locks,
+			.out = out,
+			.fn = fn,
+			.arg = arg};
 
 	if (on_g0(g))
 		fatal("socle_try: called from foreign code; only a callback may");
@@ -100,7 +106,8 @@ static _Noreturn void unwind(struct g *g)
 
 	run_cleanups(g, t->cleanups);
 	if (g->libc_locks > t->libc_locks)
-		fatal("panic: %s, through a routine that holds a lock of the C library: this cannot be contained", g->panic.message);
+		fatal("panic: %s, through a routine that holds a lock of the C library: this cannot be contained",
+		      g->panic.message);
 	while (g->crossings != t->crossings)
 		leave_crossing(g);
 	if (t->out != NULL)
@@ -112,10 +119,7 @@ static _Noreturn void unwind(struct g *g)
 }
 
 /* Raised by a trap or a prologue: the panic is filled in, and somebody catches it. */
-void panic_raised(void *arg)
-{
-	unwind(arg);
-}
+void panic_raised(void *arg) { unwind(arg); }
 
 static void unwind_from_g0(void *g) { unwind(g); }
 

@@ -61,8 +61,8 @@ void start_turn(struct p *p)
 
 static bool may_preempt(const struct trap *t, const struct g *g)
 {
-	return !on_g0(g) && g->locks == 0 && g->libc_locks == 0 && !in_core(t->pc) && t->sp > g->lo + STACK_SLACK + ROOM &&
-	       t->sp <= g->hi;
+	return !on_g0(g) && g->locks == 0 && g->libc_locks == 0 && !in_core(t->pc) &&
+	       t->sp > g->lo + STACK_SLACK + ROOM && t->sp <= g->hi;
 }
 
 static void preempted(void *unused)

@@ -31,9 +31,9 @@ static struct {
 	struct lock lock;
 	struct g *head, *tail; /* the global run queue: what overflows the local ones */
 	unsigned queued;
-	struct m *idle;        /* parked, without a p */
+	struct m *idle; /* parked, without a p */
 	unsigned idles;
-	struct m *dead;        /* parked for good: their stacks are to be freed by another m */
+	struct m *dead; /* parked for good: their stacks are to be freed by another m */
 	struct g *all_gs;
 	atomic_ulong last_id;
 	unsigned last_m;
@@ -109,7 +109,8 @@ static ALWAYS_INLINE struct g *run_queue_get(struct p *p)
 
 SOCLE_UNCHECKED bool anyone_runnable(const struct p *p)
 {
-	return atomic_load_explicit(&p->head, memory_order_relaxed) != atomic_load_explicit(&p->tail, memory_order_relaxed) ||
+	return atomic_load_explicit(&p->head, memory_order_relaxed) !=
+		       atomic_load_explicit(&p->tail, memory_order_relaxed) ||
 	       sched.queued > 0;
 }
 
@@ -138,7 +139,8 @@ static void m_start(void *arg)
 {
 	struct m *m = arg;
 
-	m->g0.tcb.sp = (void *)m->g0.hi; /* the scheduler starts afresh here each time: this frame is not needed again */
+	m->g0.tcb.sp =
+		(void *)m->g0.hi; /* the scheduler starts afresh here each time: this frame is not needed again */
 	m->p = m->next_p;
 	schedule();
 }
@@ -469,4 +471,3 @@ unsigned long socle_id(void)
 
 	return on_g0(g) && g->m->current != NULL ? g->m->current->id : g->id;
 }
-

@@ -22,7 +22,8 @@ static void print_frame(int n, uintptr_t pc, uintptr_t lookup)
  * above the last one where the stack is the same: anything else ends the list rather than the image. */
 static bool valid_record(uintptr_t fp, const struct socle_stack_info *info)
 {
-	return fp % sizeof(uintptr_t) == 0 && fp >= info->lo && fp + 2 * sizeof(uintptr_t) <= info->hi && vm_present(fp);
+	return fp % sizeof(uintptr_t) == 0 && fp >= info->lo && fp + 2 * sizeof(uintptr_t) <= info->hi &&
+	       vm_present(fp);
 }
 
 static void print_stack(const struct socle_stack_info *info)

@@ -38,8 +38,8 @@ enum stack_kind { STACK_GOROUTINE, STACK_G0, STACK_FOREIGN, STACK_KINDS };
 /* Lies at the very top of each slot of the arena, on the page that stays backed. Its owner (g, m) lies just below it,
  * at hi, and the stack below that: one page holds all that a parked goroutine needs. */
 struct stack {
-	uintptr_t guard, lo, hi;  /* guard at [guard, lo), stack at [lo, hi) */
-	uintptr_t touched;        /* the lowest page that is backed; written by the fault handler */
+	uintptr_t guard, lo, hi; /* guard at [guard, lo), stack at [lo, hi) */
+	uintptr_t touched;	 /* the lowest page that is backed; written by the fault handler */
 	struct stack_class *class;
 	struct stack *next_free;
 	enum stack_kind kind;
@@ -51,75 +51,75 @@ void stack_free(struct stack *s);
 size_t stacks_in_use(void);
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
 enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
-int stack_extend(struct g *g, bool in_handler);    /* into the guard, for a panic to run on; -1: already, or no frames */
-void stack_retract(struct g *g);                   /* takes that back, and what the stack grew to below SP */
-struct stack *stack_find(uintptr_t address);       /* the arena's stack that holds the address, its guard included */
-struct stack *stack_next(const struct stack *s);   /* all in use, by address; NULL starts; NULL ends */
+int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */
+void stack_retract(struct g *g);		 /* takes that back, and what the stack grew to below SP */
+struct stack *stack_find(uintptr_t address);	 /* the arena's stack that holds the address, its guard included */
+struct stack *stack_next(const struct stack *s); /* all in use, by address; NULL starts; NULL ends */
 
 /* ---- proc.c ---- */
 
 enum g_status {
-	G_DEAD,     /* the stack is on a free list, or g is new */
+	G_DEAD,	    /* the stack is on a free list, or g is new */
 	G_RUNNABLE, /* on a run queue, which owns the stack */
 	G_RUNNING,  /* the m runs on the stack, or on its g0 for it (a foreign call) */
 	G_WAITING,  /* whoever will ready it owns the stack */
 };
 
 struct g {
-	struct tcb tcb;          /* known to assembly: first */
-	uintptr_t lo, hi;        /* the stack's bounds */
-	struct m *m;             /* while running */
-	struct g *next;          /* in one queue at a time */
+	struct tcb tcb;	  /* known to assembly: first */
+	uintptr_t lo, hi; /* the stack's bounds */
+	struct m *m;	  /* while running */
+	struct g *next;	  /* in one queue at a time */
 	enum g_status status;
-	unsigned callbacks;      /* how many callbacks it is in; while > 0 it is locked to its m */
-	struct m *locked_m;      /* the m whose g0 holds its foreign frames */
+	unsigned callbacks;	 /* how many callbacks it is in; while > 0 it is locked to its m */
+	struct m *locked_m;	 /* the m whose g0 holds its foreign frames */
 	const char *waiting_for; /* in words, while G_WAITING */
 	const void *waiting_on;
-	unsigned locks;          /* spin locks held */
-	struct lock *release;    /* what park() unlocks once the context is saved */
+	unsigned locks;	      /* spin locks held */
+	struct lock *release; /* what park() unlocks once the context is saved */
 	unsigned long id;
 	const char *name;
 	socle_fn fn;
 	void *arg;
-	struct stack *stack;     /* NULL: m0's g0, on the boot stack */
-	struct _reent *reent;    /* the C library's errno and such; made when first asked for */
-	unsigned libc_locks;     /* locks of the C library held */
-	int contained;           /* errno of the fault that ended its foreign call just now; 0: none */
-	struct crossing *crossings;     /* callbacks and calls with a stack of their own, innermost first */
-	struct try *try;                /* the innermost, NULL: nobody catches */
+	struct stack *stack;		/* NULL: m0's g0, on the boot stack */
+	struct _reent *reent;		/* the C library's errno and such; made when first asked for */
+	unsigned libc_locks;		/* locks of the C library held */
+	int contained;			/* errno of the fault that ended its foreign call just now; 0: none */
+	struct crossing *crossings;	/* callbacks and calls with a stack of their own, innermost first */
+	struct try *try;		/* the innermost, NULL: nobody catches */
 	struct socle_cleanup *cleanups; /* last pushed first */
-	bool panicking;                 /* by a trap or an overflow: may use the frames kept for that */
+	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
 	struct socle_panic panic;
-	struct g *all;           /* every g there ever was: sched.lock */
+	struct g *all; /* every g there ever was: sched.lock */
 };
 
 struct m {
-	struct g g0;           /* known to assembly: first */
+	struct g g0; /* known to assembly: first */
 	struct thread thread;
-	struct p *p;           /* held while it runs goroutine code */
-	struct p *next_p;      /* handed to it while it is parked */
-	struct g *current;     /* the goroutine it runs, or makes a foreign call for */
-	struct g *locked_g;    /* must run this one next */
+	struct p *p;		  /* held while it runs goroutine code */
+	struct p *next_p;	  /* handed to it while it is parked */
+	struct g *current;	  /* the goroutine it runs, or makes a foreign call for */
+	struct g *locked_g;	  /* must run this one next */
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
-	struct m *next;        /* idle list: sched.lock */
+	struct m *next; /* idle list: sched.lock */
 };
 
 #define RUN_QUEUE 256
 
 struct p {
 	unsigned id;
-	unsigned until_global;          /* counts down: every 61st time the global queue comes first */
-	atomic_uint head, tail;         /* tail: the owner's. head: whoever takes, by compare and swap */
+	unsigned until_global;	/* counts down: every 61st time the global queue comes first */
+	atomic_uint head, tail; /* tail: the owner's. head: whoever takes, by compare and swap */
 	struct g *queue[RUN_QUEUE];
-	uint32_t random;                /* select's: any start is good */
+	uint32_t random; /* select's: any start is good */
 	struct lock timers_lock;
-	struct timer *timers;           /* heap.c: earliest first */
-	volatile bool timers_due;       /* set by the tick */
-	bool ticking;                   /* turn_end is set */
-	unsigned turn;                  /* until_global when the current turn began: tells whether there was a switch since */
-	unsigned long preempted;        /* how many turns were ended by the tick */
-	int64_t turn_end;               /* the tick looks then; INT64_MAX: no need to */
+	struct timer *timers;	  /* heap.c: earliest first */
+	volatile bool timers_due; /* set by the tick */
+	bool ticking;		  /* turn_end is set */
+	unsigned turn;		  /* until_global when the current turn began: tells whether there was a switch since */
+	unsigned long preempted;  /* how many turns were ended by the tick */
+	int64_t turn_end;	  /* the tick looks then; INT64_MAX: no need to */
 };
 
 extern struct m m0;
@@ -162,12 +162,12 @@ static inline int require_goroutine(void)
 }
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
-void schedule(void) __attribute__((noreturn)); /* on g0 */
+void schedule(void) __attribute__((noreturn));			  /* on g0 */
 void park(struct lock *release, const char *why, const void *on); /* until ready(g); unlocks when it is safe to */
 void ready(struct g *g);
 struct g *all_gs(void);
-bool anyone_runnable(const struct p *p);      /* waiting for the CPU. On any stack */
-void yield(void);                             /* socle_yield, known to be on a goroutine */
+bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
+void yield(void);			 /* socle_yield, known to be on a goroutine */
 
 /* ---- foreign.c ---- */
 
@@ -185,15 +185,15 @@ int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all
 
 /* ---- panic.c, fault.c ---- */
 
-void panic_raised(void *g);                                           /* goes on at g's try. On g's stack. Never returns */
+void panic_raised(void *g); /* goes on at g's try. On g's stack. Never returns */
 void run_cleanups(struct g *g, const struct socle_cleanup *until);
 bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 
-void timers_run(struct p *p);         /* readies who waits for a time that has come, sets the hardware for the next */
-void timer_arm(struct timer *t);      /* deadline, g (the caller) and race are set */
-void timer_cancel(struct timer *t);   /* whether it has fired or not: from here on nobody else touches it */
+void timers_run(struct p *p);	    /* readies who waits for a time that has come, sets the hardware for the next */
+void timer_arm(struct timer *t);    /* deadline, g (the caller) and race are set */
+void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
 
 /* ---- wait.c: see wait.h ---- */
 
@@ -207,9 +207,9 @@ bool race_win(struct race *r, const void *who); /* false: somebody else was firs
 /* ---- preempt.c ---- */
 
 void timers_changed(struct p *p); /* sets the hardware for the earliest timer or the end of the turn */
-void start_turn(struct p *p);     /* the running goroutine has others waiting behind it */
+void start_turn(struct p *p);	  /* the running goroutine has others waiting behind it */
 void chaos_start(uint32_t seed);  /* not 0 */
-uint32_t chaos_random(void);      /* 0: there is no chaos */
+uint32_t chaos_random(void);	  /* 0: there is no chaos */
 
 /* boot/, arch/, kernel/ and runtime/ lie together (linker.ld): a fault there is ours, and it is never preempted. */
 extern char core_text_start[], core_text_end[];
@@ -225,7 +225,8 @@ void reent_free(struct g *g);
 /* ---- report.c, stackmap.c: on any stack, handlers' included ---- */
 
 void traceback(uintptr_t pc, uintptr_t link, uintptr_t sp, uintptr_t fp);
-bool stack_query(uintptr_t address, struct socle_stack_info *out); /* the stack or guard that holds it; not how much is backed */
+bool stack_query(uintptr_t address,
+		 struct socle_stack_info *out); /* the stack or guard that holds it; not how much is backed */
 void stack_map(uintptr_t sp);
 void print_owner(const struct socle_stack_info *info); /* "goroutine 1 (main)" */
 

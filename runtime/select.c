@@ -17,9 +17,9 @@
 
 /* One for each case. What the k-th says of locking has nothing to do with the k-th case, but so it is one array. */
 struct entry {
-	struct waiter waiter;        /* of the k-th case */
+	struct waiter waiter;	     /* of the k-th case */
 	struct socle_waiters *queue; /* where that waits */
-	socle_chan *channel;         /* the k-th by address: each once, those of NULL left out */
+	socle_chan *channel;	     /* the k-th by address: each once, those of NULL left out */
 };
 
 struct select {

@@ -28,10 +28,10 @@
 
 struct stack_class {
 	enum stack_kind kind;
-	uintptr_t size, slot;  /* of the stack; with its guard */
+	uintptr_t size, slot; /* of the stack; with its guard */
 	struct stack *free;
-	struct span *span;     /* slots never used are left in this one; NULL at first */
-	uintptr_t next_span;   /* size */
+	struct span *span;   /* slots never used are left in this one; NULL at first */
+	uintptr_t next_span; /* size */
 };
 
 struct span {
@@ -238,7 +238,8 @@ static struct span *find_span(uintptr_t address)
 		else
 			hi = middle;
 	}
-	return lo < arena.spans && address >= arena.span[lo].lo && address < arena.span[lo].next ? &arena.span[lo] : NULL;
+	return lo < arena.spans && address >= arena.span[lo].lo && address < arena.span[lo].next ? &arena.span[lo]
+												 : NULL;
 }
 
 struct stack *stack_find(uintptr_t address)

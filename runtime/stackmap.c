@@ -81,21 +81,11 @@ int socle_stack_query(const void *addr, struct socle_stack_info *out)
 void print_owner(const struct socle_stack_info *info)
 {
 	switch (info->kind) {
-	case SOCLE_STACK_BOOT:
-		console_printf("m0's g0 (boot stack)");
-		break;
-	case SOCLE_STACK_HANDLER:
-		console_printf("%s handler", info->owner);
-		break;
-	case SOCLE_STACK_GOROUTINE:
-		console_printf("goroutine %lu (%s)", info->id, info->owner);
-		break;
-	case SOCLE_STACK_G0:
-		console_printf("m%lu's g0", info->id);
-		break;
-	case SOCLE_STACK_FOREIGN:
-		console_printf("a foreign call's own");
-		break;
+	case SOCLE_STACK_BOOT: console_printf("m0's g0 (boot stack)"); break;
+	case SOCLE_STACK_HANDLER: console_printf("%s handler", info->owner); break;
+	case SOCLE_STACK_GOROUTINE: console_printf("goroutine %lu (%s)", info->id, info->owner); break;
+	case SOCLE_STACK_G0: console_printf("m%lu's g0", info->id); break;
+	case SOCLE_STACK_FOREIGN: console_printf("a foreign call's own"); break;
 	}
 }
 
@@ -104,7 +94,8 @@ static void draw(const struct socle_stack_info *info, uintptr_t sp)
 {
 	uintptr_t cell = (info->hi - info->lo + CELLS - 1) / CELLS;
 
-	console_printf("  %p %5zu KiB %5zu KiB |", (void *)info->lo, (info->hi - info->lo + 1023) / 1024, backed(info) / 1024);
+	console_printf("  %p %5zu KiB %5zu KiB |", (void *)info->lo, (info->hi - info->lo + 1023) / 1024,
+		       backed(info) / 1024);
 	for (int i = 0; i < CELLS; i++) {
 		uintptr_t lo = info->lo + (uintptr_t)i * cell;
 		char c = lo + cell > info->high_water ? '#' : '.';
@@ -123,8 +114,10 @@ void stack_map(uintptr_t sp)
 	struct socle_stack_info info;
 	int drawn = 0;
 
-	console_printf("stacks: each stands on a guard that is absent from the page tables; '#' used, '.' reserved, '@' SP\n"
-		       "  %-*s %9s %9s\n", (int)(2 * sizeof(void *)), "lowest", "size", "backed");
+	console_printf(
+		"stacks: each stands on a guard that is absent from the page tables; '#' used, '.' reserved, '@' SP\n"
+		"  %-*s %9s %9s\n",
+		(int)(2 * sizeof(void *)), "lowest", "size", "backed");
 	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++) {
 		query_fixed(f, &info);
 		draw(&info, sp);

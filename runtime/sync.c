@@ -170,7 +170,7 @@ static bool take_write(struct socle_rwlock *l)
 }
 
 static int rwlock_lock(struct socle_rwlock *l, bool (*take)(struct socle_rwlock *), struct socle_waiters *q,
-	const char *why)
+		       const char *why)
 {
 	struct waiter w;
 
@@ -382,7 +382,8 @@ int socle_sem_timedwait(struct socle_sem *s, int64_t deadline)
 		unlock(as_lock(&s->lock));
 		return 0;
 	}
-	return wait_in(&s->waiters, as_lock(&s->lock), &w, deadline, "waiting for semaphore", s) ? 0 : refuse(ETIMEDOUT);
+	return wait_in(&s->waiters, as_lock(&s->lock), &w, deadline, "waiting for semaphore", s) ? 0
+												 : refuse(ETIMEDOUT);
 }
 
 int socle_sem_wait(struct socle_sem *s) { return socle_sem_timedwait(s, SOCLE_FOREVER); }

@@ -60,7 +60,7 @@ void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w)
 }
 
 static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
-	const void *on)
+		       const void *on)
 {
 	struct race race = {0};
 	struct timer t = {.deadline = deadline, .g = w->g, .race = &race};
@@ -78,7 +78,7 @@ static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w
 }
 
 bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
-	const void *on)
+	     const void *on)
 {
 	*w = (struct waiter){.g = getg()};
 	if (deadline != SOCLE_FOREVER)

@@ -19,11 +19,11 @@ struct race;
 struct waiter {
 	struct g *g;
 	struct waiter *next, *prev; /* kept by the queue; prev is undefined in the first */
-	struct race *race;          /* NULL: only this queue wakes g */
-	void *elem;                 /* to copy from or to; may be NULL in a receiver */
-	bool queued;                /* kept only where there is a race; race->lock */
-	bool hand_over;             /* a mutex: not just to be woken */
-	bool done;                  /* the element changed hands, the object is held; false when woken by something else */
+	struct race *race;	    /* NULL: only this queue wakes g */
+	void *elem;		    /* to copy from or to; may be NULL in a receiver */
+	bool queued;		    /* kept only where there is a race; race->lock */
+	bool hand_over;		    /* a mutex: not just to be woken */
+	bool done; /* the element changed hands, the object is held; false when woken by something else */
 };
 
 bool race_claim(struct waiter *w); /* w was just taken from its queue. True: it won, the caller wakes it */
@@ -97,7 +97,7 @@ static inline bool has_waiter(struct socle_waiters *q)
 /* Waits in q, whose lock l is held, and free on return. deadline: of socle_now(), or SOCLE_FOREVER. False: that came
  * first. w lies on the caller's stack. */
 bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
-	const void *on);
+	     const void *on);
 
 /* Takes w, which is in a race that is over, out of q if it still is there. */
 void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w);

@@ -43,10 +43,7 @@ static struct waiter waiters[MANY];
 static struct waiter *model[MANY]; /* the same queue, in an array */
 static int n;
 
-static void model_remove(int i)
-{
-	memmove(&model[i], &model[i + 1], (size_t)(--n - i) * sizeof model[0]);
-}
+static void model_remove(int i) { memmove(&model[i], &model[i + 1], (size_t)(--n - i) * sizeof model[0]); }
 
 static void put(struct waiter *w, bool first)
 {

@@ -39,7 +39,7 @@ void arch_idle(void)
 void arch_print_regs(const struct trap *t)
 {
 	const struct arch_regs *regs = t->regs;
-	static const char *const names[] = {"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7",
+	static const char *const names[] = {"r0", "r1", "r2",  "r3",  "r4",  "r5", "r6", "r7",
 					    "r8", "r9", "r10", "r11", "r12", "sp", "lr", "pc"};
 
 	for (int i = 0; i < 16; i++)

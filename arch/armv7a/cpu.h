@@ -24,10 +24,12 @@ _Static_assert(sizeof(struct context) == CONTEXT_SIZE, "known to assembly, and a
 _Static_assert(offsetof(struct context, r11) == CONTEXT_FP, "for tracebacks");
 
 /* Coprocessor 15, ARM ARM B3.17. The memory clobber keeps accesses on their side of a system register's change. */
-#define CP15_READ(op1, crn, crm, op2) ({ \
-	uint32_t value_; \
-	__asm__ volatile("mrc p15, " #op1 ", %0, " #crn ", " #crm ", " #op2 : "=r"(value_) : : "memory"); \
-	value_; })
+#define CP15_READ(op1, crn, crm, op2)                                                                             \
+	({                                                                                                        \
+		uint32_t value_;                                                                                  \
+		__asm__ volatile("mrc p15, " #op1 ", %0, " #crn ", " #crm ", " #op2 : "=r"(value_) : : "memory"); \
+		value_;                                                                                           \
+	})
 #define CP15_WRITE(op1, crn, crm, op2, value) \
 	__asm__ volatile("mcr p15, " #op1 ", %0, " #crn ", " #crm ", " #op2 : : "r"(value) : "memory")
 
@@ -43,7 +45,7 @@ void trap_handle(struct arch_regs *regs, unsigned vector);
 struct redirect {
 	void (*fn)(void *);
 	void *arg;
-	uintptr_t sp;           /* to call fn on */
+	uintptr_t sp;		    /* to call fn on */
 	uintptr_t pc, cpsr, old_sp; /* where to go on if fn returns */
 };
 _Static_assert(sizeof(struct redirect) == 24, "known to assembly");

@@ -88,7 +88,7 @@ void interrupts_init(void)
 		GICD(GICD_ICPENDR + 4 * i) = ~0u;
 		GICD(GICD_ICACTIVER + 4 * i) = ~0u;
 	}
-	GICC(GICC_APR0) = 0; /* nor is any of them being handled */
+	GICC(GICC_APR0) = 0;	    /* nor is any of them being handled */
 	GICD(GICD_IGROUPR) &= ~bit; /* in Secure state: group 0, as the enables below mean; elsewhere ignored */
 	*(volatile uint8_t *)(BOARD_GICD_BASE + GICD_IPRIORITYR + BOARD_TIMER_INTERRUPT) = 0x80;
 	GICD(GICD_ISENABLER) = bit;
@@ -104,15 +104,15 @@ void interrupts_init(void)
 #define TIMER_ON 1u /* CNTV_CTL.ENABLE; IMASK 0 */
 
 static struct {
-	uint64_t base;                      /* the counter when the clock started */
-	uint32_t ns_whole, ns_fraction;     /* nanoseconds a count, and 2^-32ths of one */
+	uint64_t base;				/* the counter when the clock started */
+	uint32_t ns_whole, ns_fraction;		/* nanoseconds a count, and 2^-32ths of one */
 	uint32_t counts_whole, counts_fraction; /* counts a nanosecond, rounded up: never early */
 } clock;
 
 static void set_timer_control(uint32_t value)
 {
 	CP15_WRITE(0, c14, c3, 1, value); /* CNTV_CTL */
-	barrier_instruction();            /* takes effect before what follows */
+	barrier_instruction();		  /* takes effect before what follows */
 }
 
 static uint64_t read_counter(void)
@@ -148,10 +148,7 @@ void clock_init(void)
 	clock.base = read_counter();
 }
 
-int64_t clock_now(void)
-{
-	return (int64_t)scale(read_counter() - clock.base, clock.ns_whole, clock.ns_fraction);
-}
+int64_t clock_now(void) { return (int64_t)scale(read_counter() - clock.base, clock.ns_whole, clock.ns_fraction); }
 
 void timer_set(int64_t deadline)
 {

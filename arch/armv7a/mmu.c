@@ -19,7 +19,7 @@ enum {
 	TABLE = 1,
 	SECTION = 2,
 	SECTION_AP = 1 << 10,
-	SECTION_DEVICE = 1 << 2 | 1 << 4,                      /* B; XN */
+	SECTION_DEVICE = 1 << 2 | 1 << 4,		      /* B; XN */
 	SECTION_NORMAL = 1 << 2 | 1 << 3 | 1 << 12 | 1 << 16, /* B, C, TEX[0]; S */
 	SECTION_XN = 1 << 4,
 	PAGE_XN = 1,
@@ -44,21 +44,21 @@ static void use_tables(const first_level *tables, uint32_t sctlr_set)
 {
 	uint32_t off = CP15_READ(0, c1, c0, 0) & ~(uint32_t)SCTLR_M, on = off | SCTLR_M | sctlr_set;
 
-	__asm__ volatile("dsb\n\t"                             /* the tables are written */
+	__asm__ volatile("dsb\n\t" /* the tables are written */
 			 "mcr p15, 0, %[off], c1, c0, 0\n\t"
-			 "isb\n\t"                             /* the MMU is off */
-			 "mcr p15, 0, %[zero], c2, c0, 2\n\t"  /* TTBCR: TTBR0 for all addresses */
+			 "isb\n\t"			      /* the MMU is off */
+			 "mcr p15, 0, %[zero], c2, c0, 2\n\t" /* TTBCR: TTBR0 for all addresses */
 			 "mcr p15, 0, %[ttbr], c2, c0, 0\n\t"
 			 "mcr p15, 0, %[client], c3, c0, 0\n\t" /* DACR */
-			 "mcr p15, 0, %[zero], c13, c0, 1\n\t" /* CONTEXTIDR: ASID 0 */
-			 "isb\n\t"                             /* before the TLB is emptied: else it fills anew */
-			 "mcr p15, 0, %[zero], c8, c7, 0\n\t"  /* TLBIALL */
-			 "mcr p15, 0, %[zero], c7, c5, 0\n\t"  /* ICIALLU, */
-			 "mcr p15, 0, %[zero], c7, c5, 6\n\t"  /* BPIALL: memory types and permissions changed */
-			 "dsb\n\t"                             /* those are complete */
+			 "mcr p15, 0, %[zero], c13, c0, 1\n\t"	/* CONTEXTIDR: ASID 0 */
+			 "isb\n\t"				/* before the TLB is emptied: else it fills anew */
+			 "mcr p15, 0, %[zero], c8, c7, 0\n\t"	/* TLBIALL */
+			 "mcr p15, 0, %[zero], c7, c5, 0\n\t"	/* ICIALLU, */
+			 "mcr p15, 0, %[zero], c7, c5, 6\n\t"	/* BPIALL: memory types and permissions changed */
+			 "dsb\n\t"				/* those are complete */
 			 "isb\n\t"
 			 "mcr p15, 0, %[on], c1, c0, 0\n\t"
-			 "isb"                                 /* the MMU is on */
+			 "isb" /* the MMU is on */
 			 :
 			 : [off] "r"(off), [on] "r"(on), [zero] "r"(0), [client] "r"(1),
 			   [ttbr] "r"((uintptr_t)tables | TTBR_WALKS)
@@ -106,7 +106,7 @@ static int add_second_level(uintptr_t va)
 			return -1;
 		for (uintptr_t line = (uintptr_t)frame; !walks_cached && line < frame + PAGE_SIZE; line += 16)
 			CP15_WRITE(0, c7, c11, 1, line); /* DCCMVAU, by the shortest line there is */
-		barrier_data(); /* zeroed before it is linked */
+		barrier_data();				 /* zeroed before it is linked */
 	}
 	set_entry(&group[quarter], (uint32_t)frame | quarter * 1024 | TABLE);
 	return 0;
@@ -154,9 +154,9 @@ uint64_t arch_unmap(uintptr_t va)
 	pa = *page & ~(PAGE_SIZE - 1u);
 	set_entry(page, 0);
 	CP15_WRITE(0, c8, c3, 3, va & ~(PAGE_SIZE - 1u)); /* TLBIMVAAIS, after the DSB that ends set_entry()'s store */
-	CP15_WRITE(0, c7, c1, 6, 0);                      /* BPIALLIS: the page may have been code */
-	barrier_data();                                   /* complete on all CPUs, */
-	barrier_instruction();                            /* and for what this one has fetched */
+	CP15_WRITE(0, c7, c1, 6, 0);			  /* BPIALLIS: the page may have been code */
+	barrier_data();					  /* complete on all CPUs, */
+	barrier_instruction();				  /* and for what this one has fetched */
 	return pa;
 }
 
@@ -229,7 +229,7 @@ static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 	for (uintptr_t va = lo, next; va < hi; va = next) {
 		next = va + MIB;
 		if (va % MIB == 0 && next <= hi && table[va / MIB] == 0 && !has_image(va, next) &&
-			!has_absent(info, va, next)) {
+		    !has_absent(info, va, next)) {
 			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
 			continue;
 		}

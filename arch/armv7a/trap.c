@@ -4,11 +4,11 @@
  */
 #include "arch/armv7a/cpu.h"
 
-#define UDF(n) (0xe7f000f0u | ((n) & 0xfff0u) << 4 | ((n) & 0xfu))
+#define UDF(n) (0xe7f000f0u | ((n)&0xfff0u) << 4 | ((n)&0xfu))
 #define UDF_COMPILER 0xfdee /* clang's __builtin_trap() and -fsanitize-trap */
 
 #define FSR_EXTERNAL 0x1000 /* DFSR.ExT */
-#define FSR_WRITE 0x800     /* DFSR.WnR */
+#define FSR_WRITE 0x800	    /* DFSR.WnR */
 
 /* ARM ARM B3.13.3, table B3-23: fault status, short descriptors. PRESENT: all but translation faults. */
 struct fault_status {
@@ -69,12 +69,8 @@ static void describe_undefined(struct trap *t)
 static void describe(struct trap *t, unsigned vector)
 {
 	switch (vector) {
-	case VECTOR_UNDEFINED:
-		describe_undefined(t);
-		break;
-	case VECTOR_PREFETCH:
-		describe_abort(t, CP15_READ(0, c5, c0, 1), CP15_READ(0, c6, c0, 2), ACCESS_EXEC);
-		break;
+	case VECTOR_UNDEFINED: describe_undefined(t); break;
+	case VECTOR_PREFETCH: describe_abort(t, CP15_READ(0, c5, c0, 1), CP15_READ(0, c6, c0, 2), ACCESS_EXEC); break;
 	case VECTOR_DATA: {
 		uint32_t dfsr = CP15_READ(0, c5, c0, 0);
 
@@ -85,9 +81,7 @@ static void describe(struct trap *t, unsigned vector)
 		t->kind = TRAP_OTHER;
 		t->name = "supervisor call";
 		break;
-	default:
-		t->kind = TRAP_FATAL;
-		t->name = "fast interrupt (FIQ)";
+	default: t->kind = TRAP_FATAL; t->name = "fast interrupt (FIQ)";
 	}
 }
 

@@ -23,10 +23,7 @@ static uint64_t tss_descriptor(const struct tss *tss)
 	return descriptor((uintptr_t)tss, sizeof *tss - 1, 0x89, 0); /* available: the processor sets busy */
 }
 
-static uint64_t task_gate(uint32_t selector)
-{
-	return 0x8500ull << 32 | selector << 16;
-}
+static uint64_t task_gate(uint32_t selector) { return 0x8500ull << 32 | selector << 16; }
 
 struct tss *cpu_selected_tss(struct cpu *cpu, uint32_t selector)
 {
@@ -62,10 +59,8 @@ static uintptr_t *stack_of_vector(struct cpu *cpu, uint32_t vector)
 {
 	switch (vector) {
 	case VECTOR_NMI:
-	case VECTOR_MACHINE_CHECK:
-		return &cpu->nmi_stack;
-	case VECTOR_DOUBLE_FAULT:
-		return &cpu->double_stack;
+	case VECTOR_MACHINE_CHECK: return &cpu->nmi_stack;
+	case VECTOR_DOUBLE_FAULT: return &cpu->double_stack;
 	}
 	return vector < FIRST_IRQ ? &cpu->fault_stack : &cpu->irq_stack;
 }
@@ -157,10 +152,7 @@ void arch_start(const struct boot_info *info)
 }
 
 /* STI takes effect after the instruction that follows it (SDM volume 2): no interrupt comes before HLT waits. */
-void arch_idle(void)
-{
-	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
-}
+void arch_idle(void) { __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory"); }
 
 /* The frame is drawn in switch.S. Above it what fn finds: a return address, none, and its argument. EBP, EBX, ESI
  * and EDI are 0: the chain of frames ends. */

@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct task) == TASK_SIZE, "known to assembly");
 
 struct cpu {
 	struct cpu_local local;
-	unsigned depth;        /* exceptions being handled */
+	unsigned depth;	       /* exceptions being handled */
 	uintptr_t fault_stack; /* tops: the one that the next exception takes, see trap.c */
 	uintptr_t irq_stack, nmi_stack, double_stack;
 	uint64_t gdt[SELECTOR_TASK / 8 + VECTORS];

@@ -23,9 +23,9 @@
 struct cpu_local {
 	struct cpu_local *self; /* %gs:0, as the ABI's thread-local storage has it */
 	uint32_t unused[11];
-	uintptr_t stack_limit;  /* checked prologues compare SP with this */
-	struct tcb *tcb;        /* whose limit that is */
-	uintptr_t resume_pc;    /* where trap_return() goes on */
+	uintptr_t stack_limit; /* checked prologues compare SP with this */
+	struct tcb *tcb;       /* whose limit that is */
+	uintptr_t resume_pc;   /* where trap_return() goes on */
 	struct redirect redirect;
 };
 
@@ -37,10 +37,7 @@ _Static_assert(sizeof(struct redirect) == 28, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 
-static inline struct tcb *arch_tcb(void)
-{
-	return *(struct tcb *__seg_gs *)CPU_TCB;
-}
+static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_gs *)CPU_TCB; }
 
 /* Returns EFLAGS. */
 static inline uintptr_t arch_irq_disable(void)

@@ -17,7 +17,7 @@
 
 enum {
 	VECTOR_PROTECTION = 13,
-	MAX_DEPTH = 4,  /* then not even kernel_nested_trap() works */
+	MAX_DEPTH = 4, /* then not even kernel_nested_trap() works */
 };
 
 struct arch_regs {
@@ -95,7 +95,8 @@ void trap_enter(struct task *task)
 	struct cpu *cpu = this_cpu();
 	struct tss *tss = cpu_selected_tss(cpu, task->tss.link);
 	struct arch_regs regs = {.tss = tss, .vector = task->vector, .error = task->error, .cr2 = read_cr2()};
-	struct trap t = {.sp = tss->esp, .fp = tss->ebp, .tcb = arch_tcb(), .stack = stack_name(*task->stack), .regs = &regs};
+	struct trap t = {
+		.sp = tss->esp, .fp = tss->ebp, .tcb = arch_tcb(), .stack = stack_name(*task->stack), .regs = &regs};
 
 	task->error = 0;
 	settle_return(cpu, tss);

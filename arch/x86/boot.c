@@ -14,7 +14,7 @@ enum {
 	MB1_MAGIC = 0x2badb002, /* in EAX */
 	MB2_MAGIC = 0x36d76289,
 	PVH_MAGIC = 0x336ec578, /* in the structure */
-	RAM = 1,                /* the type of usable memory, in each of the three */
+	RAM = 1,		/* the type of usable memory, in each of the three */
 	LOW_MEMORY = 0x100000,
 };
 
@@ -36,7 +36,7 @@ struct mb1_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, command_line, nmodules, modules, syms[4], map_size, map;
 	uint32_t drives[2], config, loader;
 };
-enum {MB1_MEMORY = 1, MB1_COMMAND_LINE = 4, MB1_MODULES = 8, MB1_MAP = 64, MB1_LOADER = 512};
+enum { MB1_MEMORY = 1, MB1_COMMAND_LINE = 4, MB1_MODULES = 8, MB1_MAP = 64, MB1_LOADER = 512 };
 struct mb1_range {
 	uint32_t size; /* of what follows */
 	uint64_t base, length;
@@ -49,7 +49,7 @@ struct mb1_module {
 struct mb2_tag {
 	uint32_t type, size;
 };
-enum {MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6};
+enum { MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6 };
 struct mb2_map {
 	struct mb2_tag tag;
 	uint32_t entry_size, entry_version;
@@ -216,15 +216,9 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
 	const struct mb2_module *module = (const void *)tag;
 
 	switch (tag->type) {
-	case MB2_COMMAND_LINE:
-		set_command_line((const char *)(tag + 1));
-		break;
-	case MB2_MODULE:
-		reserve_module(module->start, module->end - module->start);
-		break;
-	case MB2_MAP:
-		parse_mb2_map((const void *)tag);
-		break;
+	case MB2_COMMAND_LINE: set_command_line((const char *)(tag + 1)); break;
+	case MB2_MODULE: reserve_module(module->start, module->end - module->start); break;
+	case MB2_MAP: parse_mb2_map((const void *)tag); break;
 	}
 }
 

@@ -14,8 +14,8 @@
 
 /* ---- UART ---- */
 
-enum {UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5};
-enum {LCR_8N1 = 3, LCR_DIVISOR = 0x80, LSR_READY = 0x20, LSR_IDLE = 0x40};
+enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
+enum { LCR_8N1 = 3, LCR_DIVISOR = 0x80, LSR_READY = 0x20, LSR_IDLE = 0x40 };
 
 void uart_init(void)
 {
@@ -25,7 +25,7 @@ void uart_init(void)
 	outb(BOARD_COM1 + UART_IER, 0);
 	outb(BOARD_COM1 + UART_LCR, LCR_8N1);
 	outb(BOARD_COM1 + UART_FCR, 0xc7); /* FIFOs on and empty */
-	outb(BOARD_COM1 + UART_MCR, 3);    /* we are here: DTR, RTS */
+	outb(BOARD_COM1 + UART_MCR, 3);	   /* we are here: DTR, RTS */
 }
 
 /* Where there is no UART, reads give ones, which says ready. */
@@ -66,18 +66,12 @@ enum {
 	APIC_TIMER_CURRENT = 0x390,
 	APIC_TIMER_DIVIDE = 0x3e0,
 };
-enum {LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb};
-enum {APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800};
+enum { LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb };
+enum { APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800 };
 
-static void apic_write(unsigned reg, uint32_t value)
-{
-	*(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value;
-}
+static void apic_write(unsigned reg, uint32_t value) { *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value; }
 
-static uint32_t apic_read(unsigned reg)
-{
-	return *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg);
-}
+static uint32_t apic_read(unsigned reg) { return *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg); }
 
 /* On, where we expect it, in the mode with registers in memory. Firmware may have left it otherwise. */
 static void apic_place(void)
@@ -122,7 +116,7 @@ void irq_start(void)
 
 /* ---- Clock ---- */
 
-enum {NS = 1000000000};
+enum { NS = 1000000000 };
 
 uint64_t boot_tsc;
 static uint64_t ns_per_tsc, ticks_per_ns; /* 32.32 fixed point; 0: not known yet */
@@ -171,7 +165,7 @@ static struct counts measure(void)
 	apic_write(APIC_LVT_TIMER, LVT_MASKED);
 	apic_write(APIC_TIMER_INITIAL, ~0u);
 	outb(BOARD_PORT_B, (inb(BOARD_PORT_B) & ~3) | 1); /* speaker off, channel 2 counts */
-	outb(BOARD_PIT + 3, 0xb0);                        /* channel 2, mode 0: down from 65535, 55 ms */
+	outb(BOARD_PIT + 3, 0xb0);			  /* channel 2, mode 0: down from 65535, 55 ms */
 	outb(BOARD_PIT + 2, 0xff);
 	outb(BOARD_PIT + 2, 0xff);
 	read_counts(); /* the 8254 begins with its next clock pulse, not with the write */

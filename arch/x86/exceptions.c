@@ -4,7 +4,7 @@
  */
 #include "arch/x86/x86.h"
 
-enum {ERROR_PRESENT = 1, ERROR_WRITE = 2, ERROR_FETCH = 16}; /* a page fault's error code */
+enum { ERROR_PRESENT = 1, ERROR_WRITE = 2, ERROR_FETCH = 16 }; /* a page fault's error code */
 
 static const struct {
 	const char *name;

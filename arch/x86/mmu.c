@@ -20,20 +20,11 @@ extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[
 static uint64_t *root;
 static int largest_level = 2; /* 3 where the CPU has pages of 1 GiB */
 
-static unsigned shift_of(int level)
-{
-	return 12 + 9 * (level - 1);
-}
+static unsigned shift_of(int level) { return 12 + 9 * (level - 1); }
 
-static uint64_t size_of(int level)
-{
-	return 1ull << shift_of(level);
-}
+static uint64_t size_of(int level) { return 1ull << shift_of(level); }
 
-static uint64_t *table_of(uint64_t entry)
-{
-	return frame_address(entry & ADDRESS);
-}
+static uint64_t *table_of(uint64_t entry) { return frame_address(entry & ADDRESS); }
 
 /* Absent first, present last: i386 writes 64 bits in two halves, and no CPU may walk through a mixture. Stores are
  * seen in program order (SDM 3, 8.2.2); volatile keeps the compiler to it. */

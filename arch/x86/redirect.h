@@ -8,9 +8,9 @@
 struct redirect {
 	void (*fn)(void *);
 	void *arg;
-	uintptr_t sp;            /* to call fn on */
+	uintptr_t sp;		     /* to call fn on */
 	uintptr_t pc, old_sp, flags; /* where to go on if fn returns */
-	uintptr_t use_xsave;     /* FXSAVE does not save all there is */
+	uintptr_t use_xsave;	     /* FXSAVE does not save all there is */
 };
 
 #endif

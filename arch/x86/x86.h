@@ -19,7 +19,7 @@ enum {
 	VECTOR_DOUBLE_FAULT = 8,
 	VECTOR_PAGE_FAULT = 14,
 	VECTOR_MACHINE_CHECK = 18,
-	FIRST_IRQ = 0x20, /* below: exceptions */
+	FIRST_IRQ = 0x20,  /* below: exceptions */
 	VECTOR_PIC = 0x20, /* sixteen, to which the 8259s are moved before they are masked and cut off */
 	VECTOR_TIMER = 0x30,
 	VECTOR_SPURIOUS = 0x3f, /* the low four bits are ones on every APIC ever made */
@@ -44,9 +44,9 @@ void mmu_start(const struct boot_info *info);
 
 /* ---- devices.c ---- */
 
-void irq_start(void);                /* masks the 8259s, turns the local APIC on; mmu_start() comes first */
-void irq_dispatch(unsigned vector, struct trap *t);  /* acknowledges and handles; on the IRQ stack, interrupts masked */
-extern uint64_t boot_tsc;            /* the time stamp counter at entry, stored by start.S */
+void irq_start(void); /* masks the 8259s, turns the local APIC on; mmu_start() comes first */
+void irq_dispatch(unsigned vector, struct trap *t); /* acknowledges and handles; on the IRQ stack, interrupts masked */
+extern uint64_t boot_tsc;			    /* the time stamp counter at entry, stored by start.S */
 
 /* ---- exceptions.c ---- */
 
@@ -72,7 +72,7 @@ void exception_describe(struct trap *t, unsigned vector, unsigned error, uintptr
 
 #define CPUID_XSAVE (1u << 26) /* leaf 1, ECX */
 #define CPUID_AVX (1u << 28)
-#define CPUID_MCE (1u << 7)    /* leaf 1, EDX */
+#define CPUID_MCE (1u << 7) /* leaf 1, EDX */
 
 #define CPUID_1GIB_PAGES (1u << 26) /* leaf 0x80000001, EDX */
 
@@ -139,16 +139,16 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
-#define CONTROL_REGISTER(name)                                                       \
-	static inline unsigned long read_##name(void)                                \
-	{                                                                            \
-		unsigned long value;                                                 \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory");  \
-		return value;                                                        \
-	}                                                                            \
-	static inline void write_##name(unsigned long value)                         \
-	{                                                                            \
-		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");      \
+#define CONTROL_REGISTER(name)                                                      \
+	static inline unsigned long read_##name(void)                               \
+	{                                                                           \
+		unsigned long value;                                                \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory"); \
+		return value;                                                       \
+	}                                                                           \
+	static inline void write_##name(unsigned long value)                        \
+	{                                                                           \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");     \
 	}
 CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
@@ -161,15 +161,9 @@ static inline void write_xcr0(uint64_t value)
 	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-static inline void interrupts_off(void)
-{
-	__asm__ volatile("cli" : : : "memory");
-}
+static inline void interrupts_off(void) { __asm__ volatile("cli" : : : "memory"); }
 
-static inline void interrupts_on(void)
-{
-	__asm__ volatile("sti" : : : "memory");
-}
+static inline void interrupts_on(void) { __asm__ volatile("sti" : : : "memory"); }
 
 /* What the ABI promises at entry: x87 empty and at its default, SSE at its default. */
 static inline void fpu_reset(void)

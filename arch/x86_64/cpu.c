@@ -86,10 +86,7 @@ void arch_init_context(struct tcb *tcb, void *top, void (*fn)(void *), void *arg
 }
 
 /* STI takes effect after the next instruction (SDM 2, STI): no interrupt comes between it and HLT. */
-void arch_idle(void)
-{
-	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
-}
+void arch_idle(void) { __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory"); }
 
 void arch_start(const struct boot_info *info)
 {

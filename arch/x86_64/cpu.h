@@ -22,10 +22,10 @@ static inline struct cpu_local *this_cpu(void)
 	return local;
 }
 
-enum ist trap_stack(unsigned vector); /* trap.c */
-void trap_init(void);                 /* trap.c: the IDT */
+enum ist trap_stack(unsigned vector);	     /* trap.c */
+void trap_init(void);			     /* trap.c: the IDT */
 extern const char trap_vectors[VECTORS][16]; /* trap.S */
-void trap_redirected(void);            /* trap.S */
-void context_start(void);             /* switch.S */
+void trap_redirected(void);		     /* trap.S */
+void context_start(void);		     /* switch.S */
 
 #endif

@@ -21,10 +21,10 @@
 
 struct cpu_local {
 	struct cpu_local *self; /* %fs:0, as the ABI's thread-local storage has it */
-	uintptr_t trap_depth;   /* exceptions being handled: 1, or something is very wrong */
+	uintptr_t trap_depth;	/* exceptions being handled: 1, or something is very wrong */
 	uintptr_t unused[12];
-	uintptr_t stack_limit;  /* checked prologues compare SP with this */
-	struct tcb *tcb;        /* whose limit that is */
+	uintptr_t stack_limit; /* checked prologues compare SP with this */
+	struct tcb *tcb;       /* whose limit that is */
 	struct redirect redirect;
 };
 
@@ -35,10 +35,7 @@ _Static_assert(sizeof(struct redirect) == 56, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 
-static inline struct tcb *arch_tcb(void)
-{
-	return *(struct tcb *__seg_fs *)CPU_TCB;
-}
+static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_fs *)CPU_TCB; }
 
 /* Returns RFLAGS. The red zone of the caller, if it has one, is stepped over. */
 static inline uintptr_t arch_irq_disable(void)
@@ -46,7 +43,9 @@ static inline uintptr_t arch_irq_disable(void)
 	uintptr_t flags;
 
 	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tpopq %0\n\tleaq 128(%%rsp), %%rsp\n\tcli"
-			 : "=r"(flags) : : "memory");
+			 : "=r"(flags)
+			 :
+			 : "memory");
 	return flags;
 }
 

@@ -18,7 +18,7 @@ void foreign_callbacks(void *callbacks)
 	struct callbacks *c = callbacks;
 
 	REPEAT(c->n)
-		socle_callback(c->fn, NULL);
+	socle_callback(c->fn, NULL);
 }
 
 void foreign_read_null(void *arg)

@@ -69,9 +69,9 @@ static void read_memory(const void *tree)
 {
 	int node;
 
-	fdt_for_each_subnode(node, tree, 0)
-		if (property_is(tree, node, "device_type", "memory") && !property_is(tree, node, "status", "disabled"))
-			for_each_reg(tree, node, 0, add_ram);
+	fdt_for_each_subnode(node, tree, 0) if (property_is(tree, node, "device_type", "memory") &&
+						!property_is(tree, node, "status", "disabled"))
+		for_each_reg(tree, node, 0, add_ram);
 }
 
 static void read_reserved(const void *tree)
@@ -84,8 +84,7 @@ static void read_reserved(const void *tree)
 		if (fdt_get_mem_rsv(tree, i, &base, &size) == 0)
 			add_reserved(base, size);
 	if (parent >= 0)
-		fdt_for_each_subnode(node, tree, parent)
-			for_each_reg(tree, node, parent, add_reserved);
+		fdt_for_each_subnode(node, tree, parent) for_each_reg(tree, node, parent, add_reserved);
 }
 
 /* The initial RAM disk, when the loader brought one: a module like any. Its bounds are of one cell or two. */

@@ -14,9 +14,10 @@
 
 static void print_stack(const char *what, const struct socle_stack_info *s)
 {
-	printf("     %-18s [%#" PRIxPTR ", %#" PRIxPTR ")  %zu KiB, %zu KiB of them backed by memory\n", what, s->lo, s->hi,
-	       (s->hi - s->lo + 1023) / 1024, s->backed / 1024);
-	printf("     %-18s [%#" PRIxPTR ", %#" PRIxPTR ")  absent from the page tables\n", "  its guard", s->guard_lo, s->lo);
+	printf("     %-18s [%#" PRIxPTR ", %#" PRIxPTR ")  %zu KiB, %zu KiB of them backed by memory\n", what, s->lo,
+	       s->hi, (s->hi - s->lo + 1023) / 1024, s->backed / 1024);
+	printf("     %-18s [%#" PRIxPTR ", %#" PRIxPTR ")  absent from the page tables\n", "  its guard", s->guard_lo,
+	       s->lo);
 }
 
 static void show_stacks(void)
@@ -98,8 +99,9 @@ static void show_frames(void)
 			printf("     a frame of %3zu KiB on g0: %d callback, frame %s\n", frame / 1024, callbacks,
 			       e.intact ? "intact" : "DESTROYED");
 		else
-			printf("     a frame of %3zu KiB on g0: %s in %s, %d KiB past the end: the call returns -1\n", frame / 1024,
-			       fault.what, fault.function, (int)((fault.stack_lo - fault.address) / 1024));
+			printf("     a frame of %3zu KiB on g0: %s in %s, %d KiB past the end: the call returns -1\n",
+			       frame / 1024, fault.what, fault.function,
+			       (int)((fault.stack_lo - fault.address) / 1024));
 	}
 }
 
@@ -110,8 +112,8 @@ static void show_large_stack(void)
 	struct socle_foreign_attr attr = {.stack_size = 8 << 20};
 
 	if (socle_foreign_call_attr(&attr, eat_frame, &e) == 0)
-		printf("     a frame of   4 MiB on a stack of 8 MiB that the call asked for: %d callback, frame %s\n", callbacks,
-		       e.intact ? "intact" : "DESTROYED");
+		printf("     a frame of   4 MiB on a stack of 8 MiB that the call asked for: %d callback, frame %s\n",
+		       callbacks, e.intact ? "intact" : "DESTROYED");
 	else
 		printf("     no stack of 8 MiB to be had: %s\n", strerror(errno));
 }
@@ -125,8 +127,9 @@ static void show_containment(void)
 	       "   A foreign routine that recurses without end runs into g0's guard. The handler has a stack of its own; it ends\n"
 	       "   that call, and the rest lives on.\n\n");
 	if (socle_foreign_call_attr(&attr, recurse, NULL) < 0 && errno == EOVERFLOW)
-		printf("     %s in %s+%#zx at %#" PRIxPTR ", %zu bytes below g0: the call returned -1, EOVERFLOW\n", fault.what,
-		       fault.function, fault.offset, fault.address, (size_t)(fault.stack_lo - fault.address));
+		printf("     %s in %s+%#zx at %#" PRIxPTR ", %zu bytes below g0: the call returned -1, EOVERFLOW\n",
+		       fault.what, fault.function, fault.offset, fault.address,
+		       (size_t)(fault.stack_lo - fault.address));
 }
 
 static int __attribute__((noinline)) deeper(volatile int *above)

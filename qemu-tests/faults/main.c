@@ -93,15 +93,23 @@ static SOCLE_UNCHECKED void spoils_registers(void *arg)
 {
 	(void)arg;
 #ifdef __x86_64__
-	__asm__ volatile("movq $-1, %%rbx\n\tmovq $-1, %%r12\n\tmovq $-1, %%r13\n\tmovq $-1, %%r14\n\tmovq $-1, %%r15\n\tstd\n\tud2"
-			 : : : "rbx", "r12", "r13", "r14", "r15", "memory");
+	__asm__ volatile(
+		"movq $-1, %%rbx\n\tmovq $-1, %%r12\n\tmovq $-1, %%r13\n\tmovq $-1, %%r14\n\tmovq $-1, %%r15\n\tstd\n\tud2"
+		:
+		:
+		: "rbx", "r12", "r13", "r14", "r15", "memory");
 #elif defined __i386__
-	__asm__ volatile("movl $-1, %%ebx\n\tmovl $-1, %%esi\n\tmovl $-1, %%edi\n\tfldpi\n\tfldpi\n\tfldpi\n\tfldpi\n\tstd\n\tud2"
-			 : : : "ebx", "esi", "edi", "memory");
+	__asm__ volatile(
+		"movl $-1, %%ebx\n\tmovl $-1, %%esi\n\tmovl $-1, %%edi\n\tfldpi\n\tfldpi\n\tfldpi\n\tfldpi\n\tstd\n\tud2"
+		:
+		:
+		: "ebx", "esi", "edi", "memory");
 #else
 	__asm__ volatile("mvn r4, #0\n\tmvn r5, #0\n\tmvn r6, #0\n\tmvn r8, #0\n\tmvn r9, #0\n\tmvn r10, #0\n\t"
 			 "vmov d8, r4, r5\n\tvmov d15, r4, r5\n\tudf #0"
-			 : : : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
+			 :
+			 :
+			 : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
 #endif
 }
 

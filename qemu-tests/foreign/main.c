@@ -257,10 +257,11 @@ static SOCLE_UNCHECKED void call_on_memory(void *memory, size_t size, socle_fn f
 			 :
 			 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
 #elif defined __i386__
-	__asm__ volatile("movl %%esp, %%ebx\n\tmovl %0, %%esp\n\tsubl $12, %%esp\n\tpushl %2\n\tcall *%1\n\tmovl %%ebx, %%esp"
-			 : "+r"(top), "+r"(fn), "+r"(arg)
-			 :
-			 : "ebx", "memory", "cc");
+	__asm__ volatile(
+		"movl %%esp, %%ebx\n\tmovl %0, %%esp\n\tsubl $12, %%esp\n\tpushl %2\n\tcall *%1\n\tmovl %%ebx, %%esp"
+		: "+r"(top), "+r"(fn), "+r"(arg)
+		:
+		: "ebx", "memory", "cc");
 #else
 	register void *r0 __asm__("r0") = arg;
 

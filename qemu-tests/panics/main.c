@@ -127,13 +127,13 @@ static void recurses(void *arg)
 	recurse(&zero);
 }
 
-#define FRAME(bytes)                                            \
+#define FRAME(bytes)                                                   \
 	static __attribute__((noinline)) void frame_##bytes(void *arg) \
-	{                                                       \
-		volatile char frame[bytes];                     \
-		(void)arg;                                      \
-		__asm__ volatile("" : : "r"(frame) : "memory"); \
-		frame[0] = 1;                                   \
+	{                                                              \
+		volatile char frame[bytes];                            \
+		(void)arg;                                             \
+		__asm__ volatile("" : : "r"(frame) : "memory");        \
+		frame[0] = 1;                                          \
 	}
 FRAME(8192)
 FRAME(80192)
@@ -171,8 +171,8 @@ static void overflows(void *result)
 	uintptr_t lo = g->lo, guard = g->tcb.stack_limit;
 	int right = 0;
 
-	right += socle_try(recurses, NULL, &p) == -1 && p.kind == SOCLE_PANIC_OVERFLOW && strcmp(p.function, "recurse") == 0 &&
-		 p.frame > 0 && p.frame < 200;
+	right += socle_try(recurses, NULL, &p) == -1 && p.kind == SOCLE_PANIC_OVERFLOW &&
+		 strcmp(p.function, "recurse") == 0 && p.frame > 0 && p.frame < 200;
 	right += socle_try(frame_8192, NULL, &p) == -1 && strcmp(p.function, "frame_8192") == 0 && p.frame >= 8192;
 	right += socle_try(frame_80192, NULL, &p) == -1 && strcmp(p.function, "frame_80192") == 0 && p.frame >= 80192;
 	right += socle_try(frame_1048576, NULL, &p) == -1 && strcmp(p.function, "frame_1048576") == 0;
@@ -210,7 +210,10 @@ static void divides(void *arg)
 {
 	(void)arg;
 #ifdef __arm__
-	__asm__ volatile("mov r0, #1\n\tmov r1, #0\n\tbl __aeabi_idiv0" : : : "r0", "r1", "r2", "r3", "r12", "lr", "memory");
+	__asm__ volatile("mov r0, #1\n\tmov r1, #0\n\tbl __aeabi_idiv0"
+			 :
+			 :
+			 : "r0", "r1", "r2", "r3", "r12", "lr", "memory");
 #else
 	volatile int zero = 0, one = 1;
 
@@ -295,8 +298,8 @@ static void test_foreign(void)
 	uintptr_t lo = g0->lo, hi = g0->hi, guard = g0->tcb.stack_limit;
 	struct socle_panic p;
 	int n = 1;
-	struct call c = {.fn = panics, .arg = &n}, caught = {.fn = tries_inside, .arg = &n}, deep = {.fn = deep_inside, .arg = &n},
-		    blocks = {.fn = yields_and_panics, .arg = &n};
+	struct call c = {.fn = panics, .arg = &n}, caught = {.fn = tries_inside, .arg = &n},
+		    deep = {.fn = deep_inside, .arg = &n}, blocks = {.fn = yields_and_panics, .arg = &n};
 
 	start();
 	CHECK(socle_try(calls, &c, &p) == -1 && strcmp(p.message, "number 1 of many") == 0 && !c.returned);

@@ -29,7 +29,8 @@ void write_constant(void *unused)
 
 void jump_nowhere(void *unused)
 {
-	void (*volatile nowhere)(void) = (void (*)(void))(sizeof(void *) == 8 ? (uintptr_t)0x123456780000 : (uintptr_t)0xfd000000);
+	void (*volatile nowhere)(void) =
+		(void (*)(void))(sizeof(void *) == 8 ? (uintptr_t)0x123456780000 : (uintptr_t)0xfd000000);
 
 	(void)unused;
 	nowhere();

@@ -37,7 +37,4 @@ void large_frame(void *arg)
 		f->intact &= frame[i] == (unsigned char)(i ^ f->bytes);
 }
 
-void print_doubles(void *text)
-{
-	snprintf(text, 64, "%.3f %g %e", 3.14159, 1e100, 0.1);
-}
+void print_doubles(void *text) { snprintf(text, 64, "%.3f %g %e", 3.14159, 1e100, 0.1); }

@@ -11,11 +11,11 @@ struct frame {
 	size_t bytes;
 	socle_fn callback;
 	void *arg;
-	int times;        /* to call back */
-	int error;        /* out: errno of a callback that was refused */
-	bool intact;      /* out */
-	bool aligned;     /* out: SP was aligned as the ABI asks */
-	double sum;       /* out: of floating-point values held in registers across the callbacks */
+	int times;    /* to call back */
+	int error;    /* out: errno of a callback that was refused */
+	bool intact;  /* out */
+	bool aligned; /* out: SP was aligned as the ABI asks */
+	double sum;   /* out: of floating-point values held in registers across the callbacks */
 };
 
 void large_frame(void *frame);
