@@ -3,7 +3,6 @@ import functools
 import re
 import subprocess
 
-
 import pytest
 import qemu
 
