@@ -157,6 +157,7 @@ static __attribute__((noinline)) void check_stackguard(void)
 static void run_main(void *arg)
 {
 	(void)arg;
+	p0.ticking = false;
 	for (void (**init)(void) = init_array_start; init < init_array_end; init++)
 		(*init)();
 	exit(main(command.count, command.argument));
@@ -169,6 +170,7 @@ SOCLE_UNCHECKED void runtime_start(void)
 	check_stackguard();
 	thread_adopt(&m0.thread, &m0.g0.tcb);
 	m0.g0.tcb.sp = (void *)m0.g0.hi; /* boot's frames are not needed again */
+	p0.ticking = true;		 /* main alone needs no end of its turn, and no clock to be calibrated for it */
 	if (go(&attr, run_main, NULL) < 0)
 		fatal("no memory for the main goroutine");
 	schedule();

@@ -68,7 +68,7 @@ static bool may_preempt(const struct trap *t, const struct g *g)
 static void preempted(void *unused)
 {
 	(void)unused;
-	yield();
+	socle_yield();
 }
 
 /* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all. */

@@ -114,14 +114,12 @@ SOCLE_UNCHECKED bool anyone_runnable(const struct p *p)
 	       sched.queued > 0;
 }
 
-/* The running goroutine has made g runnable. */
-static ALWAYS_INLINE void enqueue(struct g *g)
+/* Whoever runs, or will run before g, has a turn of limited length from now on. */
+static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
 {
-	struct m *m = getg()->m;
-
-	run_queue_put(m->p, g);
-	if (!m->p->ticking && m->current != NULL)
-		start_turn(m->p);
+	run_queue_put(p, g);
+	if (!p->ticking)
+		start_turn(p);
 }
 
 /* Unchecked, like park() and socle_yield(): short, on the path of every switch, and within the slack of a caller that
@@ -130,7 +128,7 @@ SOCLE_UNCHECKED void ready(struct g *g)
 {
 	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
 	g->status = G_RUNNABLE;
-	enqueue(g);
+	enqueue(getg()->m->p, g);
 }
 
 /* ---- m's ---- */
@@ -269,6 +267,18 @@ static NOINLINE void idle(struct p *p)
 	arch_irq_restore(irq);
 }
 
+/* Every 61st time, so that a busy local queue does not keep the global one waiting for ever; under chaos each time, and
+ * then who is first in the local queue may become last. */
+static NOINLINE struct g *look_globally(struct p *p)
+{
+	struct g *g;
+
+	p->until_global = chaos_random() == 0 ? 60 : 0;
+	if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
+		run_queue_put(p, g);
+	return global_get();
+}
+
 static ALWAYS_INLINE struct g *find_runnable(struct p *p)
 {
 	struct g *g;
@@ -276,13 +286,8 @@ static ALWAYS_INLINE struct g *find_runnable(struct p *p)
 	for (;;) {
 		if (p->timers_due)
 			timers_run(p);
-		if (p->until_global-- == 0) {
-			p->until_global = chaos_random() == 0 ? 60 : 0;
-			if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
-				run_queue_put(p, g);
-			if ((g = global_get()) != NULL)
-				return g;
-		}
+		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
+			return g;
 		if ((g = run_queue_get(p)) != NULL)
 			return g;
 		if ((g = global_get()) != NULL)
@@ -296,8 +301,6 @@ static ALWAYS_INLINE _Noreturn void execute(struct m *m, struct g *g)
 	g->m = m;
 	g->status = G_RUNNING;
 	m->current = g;
-	if (!m->p->ticking && anyone_runnable(m->p))
-		start_turn(m->p);
 	arch_resume(&g->tcb);
 }
 
@@ -318,8 +321,11 @@ void schedule(void) { schedule_m(getg()->m); }
 
 /* ---- Giving up the CPU ---- */
 
+/* What runs on g0 for that is unchecked where every switch passes: it starts at g0's saved SP, and socle_callback() has
+ * seen to it that there is room for more below it than it takes. */
+
 /* On g0, the context of g saved: from here on others may resume it. */
-static void park_on_g0(struct tcb *old)
+static SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
 	struct lock *release = g->release;
@@ -343,18 +349,16 @@ SOCLE_UNCHECKED void park(struct lock *release, const char *why, const void *on)
 	arch_mcall(&g->m->g0.tcb, park_on_g0);
 }
 
-static void yield_on_g0(struct tcb *old)
+static SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
 	struct m *m = g->m;
 
 	m->current = NULL;
 	g->status = G_RUNNABLE;
-	run_queue_put(m->p, g);
+	enqueue(m->p, g);
 	schedule_m(m);
 }
-
-SOCLE_UNCHECKED void yield(void) { arch_mcall(&getg()->m->g0.tcb, yield_on_g0); }
 
 SOCLE_UNCHECKED void socle_yield(void)
 {
@@ -362,7 +366,7 @@ SOCLE_UNCHECKED void socle_yield(void)
 
 	if (on_g0(g))
 		fatal("socle_yield: called from foreign code; only a callback may yield");
-	yield();
+	arch_mcall(&g->m->g0.tcb, yield_on_g0);
 }
 
 static void exit_on_g0(struct tcb *old)
@@ -443,7 +447,7 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 		return -1;
 	g = init_g(s, attr, fn, arg);
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
-	enqueue(g);
+	enqueue(getg()->m->p, g);
 	return 0;
 }
 

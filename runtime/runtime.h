@@ -167,7 +167,6 @@ void park(struct lock *release, const char *why, const void *on); /* until ready
 void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
-void yield(void);			 /* socle_yield, known to be on a goroutine */
 
 /* ---- foreign.c ---- */
 
