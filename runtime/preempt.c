@@ -51,12 +51,16 @@ void timers_changed(struct p *p)
 	arch_irq_restore(irq);
 }
 
+/* With interrupts masked: on 32 bits turn_end takes two stores, and the handler writes it too. */
 void start_turn(struct p *p)
 {
+	uintptr_t irq = arch_irq_disable();
+
 	p->ticking = true;
 	p->turn = p->until_global;
 	p->turn_end = clock_now() + length(TURN);
-	timers_changed(p);
+	set_timer(p);
+	arch_irq_restore(irq);
 }
 
 static bool may_preempt(const struct trap *t, const struct g *g)
