@@ -91,7 +91,10 @@ void thread_adopt(struct thread *t, struct tcb *tcb); /* makes what runs now a t
 /* Makes a thread that is ready to run fn(arg), which must not return, on the stack below stack_hi. */
 void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
 void thread_park(void);		     /* until thread_ready(), which may have come before. On the system stack */
+void thread_yield(void);	     /* to those that are ready. On the stack that the thread runs on */
 void thread_ready(struct thread *t); /* at most once for each park */
+bool thread_others_ready(void);	     /* others wait for the CPU. On any stack, as the next */
+unsigned thread_switches(void);	     /* how many there were */
 
 /* ---- symbols.c: the table that tools/symbols puts in the image ---- */
 
@@ -112,6 +115,7 @@ void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; m
 void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
 bool runtime_fault(struct trap *t);		    /* true: seen to, resume. On a handler stack */
 void runtime_tick(struct trap *t);		    /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_idle(void); /* no thread can run until an interrupt. On a system stack, interrupts masked */
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp,
 		    uintptr_t fp); /* stacks and traceback; t may be NULL */
 

@@ -1,7 +1,7 @@
 /*
  * Threads: what the kernel schedules. A thread is a system stack (its control block, the g0 of an m) and a place
- * in the CPU's run queue; it runs until it parks or yields. A wake-up that comes before the park is not lost: it
- * makes the park return at once.
+ * in the CPU's run queue; it runs until it parks or yields. Who wants threads to share the CPU by time lets a tick
+ * make them yield. A wake-up that comes before the park is not lost: it makes the park return at once.
  *
  * A thread switches only while its own system stack is current. The control block's sp is then in use already
  * (it is where goroutine code comes back to), so it is kept aside for the time that the thread is away.
@@ -11,6 +11,7 @@
 static struct {
 	struct thread *current;
 	struct thread *head, *tail; /* ready to run, in order */
+	unsigned switches;
 } cpu;
 
 struct thread *thread_current(void) { return cpu.current; }
@@ -42,6 +43,7 @@ static void switch_to(struct thread *next)
 	if (next == self)
 		return;
 	cpu.current = next;
+	cpu.switches++;
 	arch_switch(self->tcb, next->tcb);
 	self->tcb->sp = outer_sp;
 }
@@ -76,13 +78,30 @@ void thread_park(void)
 
 	ASSERT(arch_tcb() == self->tcb, "thread_park: not on the thread's system stack");
 	self->parked = true;
-	while (!self->wakeup && (next = dequeue()) == NULL)
+	while (!self->wakeup && (next = dequeue()) == NULL) {
+		runtime_idle();
 		arch_idle();
+	}
 	if (!self->wakeup)
 		switch_to(next);
 	self->parked = self->wakeup = false;
 	arch_irq_restore(irq);
 }
+
+void thread_yield(void)
+{
+	uintptr_t irq = arch_irq_disable();
+	struct thread *next = dequeue();
+
+	if (next != NULL) {
+		enqueue(cpu.current);
+		switch_to(next);
+	}
+	arch_irq_restore(irq);
+}
+
+bool thread_others_ready(void) { return cpu.head != NULL; }
+unsigned thread_switches(void) { return cpu.switches; }
 
 void thread_ready(struct thread *t)
 {

@@ -357,7 +357,7 @@ static void is_clean(void *clean)
 	struct g *g = getg();
 
 	*(bool *)clean = g->try == NULL && g->cleanups == NULL && g->crossings == NULL && g->reent == NULL &&
-			 g->locked_m == NULL && g->callbacks == 0 && g->locks == 0 && g->contained == 0 &&
+			 g->locked_m == NULL && g->callbacks == 0 && g->locks == 0 && g->call_ended == 0 &&
 			 !g->panicking;
 }
 

@@ -349,7 +349,7 @@ static void test_free_decided(void)
 static void let_fire(int64_t deadline)
 {
 	while (p0.timers != NULL && p0.timers->deadline == deadline)
-		if (socle_now() > deadline && p0.timers_due)
+		if (socle_now() > deadline && p0.due)
 			socle_yield();
 }
 

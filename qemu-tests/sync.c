@@ -321,7 +321,7 @@ static void test_cond_too_late(void)
 	socle_go(waits, "b");
 	yield_often();
 	while (p0.timers != NULL && p0.timers->deadline == soon)
-		if (socle_now() > soon && p0.timers_due)
+		if (socle_now() > soon && p0.due)
 			socle_yield();
 	socle_cond_signal(&cond);
 	yield_often();

@@ -56,10 +56,10 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 		.stack_hi = g0->hi,
 	};
 	fault->function = symbol_name(t->pc, &fault->offset);
-	g->contained = overflow ? EOVERFLOW : EFAULT;
+	g->call_ended = overflow ? EOVERFLOW : EFAULT;
 	if (at == STACK_OUT_OF_MEMORY) {
 		fault->what = "out of memory: the stack cannot grow";
-		g->contained = ENOMEM;
+		g->call_ended = ENOMEM;
 	}
 	arch_redirect(t, (uintptr_t)g0->tcb.sp, end_foreign_call, g);
 	return true;

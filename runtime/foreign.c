@@ -29,6 +29,12 @@
  *
  * Depth is limited by the stacks alone.
  *
+ * A foreign routine may take long. It keeps its m's p only until a tick finds others waiting for it: then the handler
+ * makes the routine's own thread call end_turn(), which gives the p to another m, and from there on the two threads
+ * share the CPU. The m gets a p back when its routine returns or calls back, in line with the runnable goroutines.
+ * (Go marks the p as takeable before each call and looks after it with an atomic instruction. Here the tick comes on
+ * the CPU that makes the call, so neither is needed: a call that nobody interrupts does not know of all this.)
+ *
  * A fault in foreign code ends the innermost foreign call: the handler goes back to the context that the call saved on
  * the goroutine's stack. Every frame that this abandons is the routine's own.
  */
@@ -38,13 +44,20 @@
 
 #define CALLBACK_ROOM 512 /* for the frames of a callback itself, above g0's stackguard */
 
-/* Set by foreign_fault(): the call did not return, it was ended. */
-static int contained(struct g *g, struct socle_fault *out)
+/* A call that did not just return: foreign_fault() has ended it, or the m lost its p meanwhile. */
+static NOINLINE int end_call(struct g *g, struct socle_fault *out)
 {
-	if (out != NULL)
-		*out = g->m->fault;
-	errno = g->contained;
-	g->contained = 0;
+	struct m *m = g->m;
+	int ended = g->call_ended;
+
+	g->call_ended = 0;
+	if (ended != P_LOST && out != NULL)
+		*out = m->fault;
+	if (m->p == NULL)
+		arch_call_on(&m->g0.tcb, get_p_back, m);
+	if (ended == P_LOST)
+		return 0;
+	errno = ended;
 	return -1;
 }
 
@@ -57,7 +70,7 @@ int socle_foreign_call(socle_fn fn, void *arg)
 		return 0;
 	}
 	arch_call_on(&g->m->g0.tcb, fn, arg);
-	return g->contained == 0 ? 0 : contained(g, NULL);
+	return g->call_ended == 0 ? 0 : end_call(g, NULL);
 }
 
 /* ---- Crossings: what g0 was like before ---- */
@@ -134,7 +147,13 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 	} else {
 		arch_call_on(&g->m->g0.tcb, fn, arg);
 	}
-	return g->contained == 0 ? 0 : contained(g, attr->fault);
+	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
+}
+
+static NOINLINE int callback_without_p(struct m *m, socle_fn fn, void *arg)
+{
+	get_p_back(m);
+	return callback(m, fn, arg);
 }
 
 /* Checked: its prologue compares SP, deep below foreign frames, with g0's stackguard. This is the check of Go's issue
@@ -145,6 +164,8 @@ __attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
 	void *sp = g->tcb.sp;
 	struct crossing c;
 
+	if (m->p == NULL)
+		return callback_without_p(m, fn, arg);
 	enter_crossing(g, &c, NULL);
 	arch_call_on(&g->tcb, fn, arg);
 	leave_crossing(g);

@@ -1,10 +1,11 @@
 /*
- * Preemption. While a goroutine runs and others wait for the CPU, a tick ends its turn: the interrupt handler lets the
- * interrupted code call preempted(), with every register saved on the goroutine's own stack (arch_redirect), and that
- * yields like any other call. Nobody waiting, no tick: the one timer serves the sleepers and the end of the turn.
+ * Preemption. While a goroutine or a foreign routine runs and others wait for the CPU, a tick ends its turn: the
+ * interrupt handler lets the interrupted code call end_turn(), with every register saved on the interrupted stack
+ * (arch_redirect), and that yields like any other call. Nobody waiting, no tick: the one timer serves the sleepers and
+ * the end of the turn.
  *
- * Only goroutine code is interrupted so: not g0, nor the runtime and the kernel (whose code lies together), nor the C
- * library while it holds a lock, nor where the stack has no room for the registers. The next tick tries again, soon.
+ * The runtime and the kernel (whose code lies together) are not interrupted so, nor the C library while it holds a
+ * lock, nor where the stack has no room for the registers. The next tick tries again, soon.
  *
  * Rejected: setting stackguard so that the next prologue yields, as Go did first (a loop without calls has none).
  */
@@ -17,7 +18,7 @@
  * repeated by the same seed where time is counted in instructions (icount). */
 static uint32_t chaos;
 
-/* What preempted() and the scheduler below it need of the goroutine's stack. */
+/* What end_turn() needs of the interrupted stack, above its stackguard. */
 #define ROOM (REDIRECT_GAP + REDIRECT_ROOM + 512)
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
@@ -38,7 +39,7 @@ static void set_timer(struct p *p)
 {
 	int64_t deadline = p->turn_end;
 
-	if (p->timers != NULL && !p->timers_due && p->timers->deadline < deadline)
+	if (p->timers != NULL && !(p->due & TIMERS_DUE) && p->timers->deadline < deadline)
 		deadline = p->timers->deadline;
 	timer_set(deadline);
 }
@@ -58,34 +59,38 @@ void start_turn(struct p *p)
 
 	p->ticking = true;
 	p->turn = p->until_global;
+	p->thread_turn = thread_switches();
 	p->turn_end = clock_now() + length(TURN);
 	set_timer(p);
 	arch_irq_restore(irq);
 }
 
-static bool may_preempt(const struct trap *t, const struct g *g)
+static bool may_interrupt(const struct trap *t, const struct g *g)
 {
-	return !on_g0(g) && g->locks == 0 && g->libc_locks == 0 && !in_core(t->pc) &&
-	       t->sp > g->lo + STACK_SLACK + ROOM && t->sp <= g->hi;
-}
+	size_t slack = on_g0(g) ? G0_SLACK : STACK_SLACK;
 
-static void preempted(void *unused)
-{
-	(void)unused;
-	socle_yield();
+	return g->locks == 0 && g->m->current->libc_locks == 0 && !in_core(t->pc) && t->sp > g->lo + slack + ROOM &&
+	       t->sp <= g->hi;
 }
 
 /* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all. */
 static bool turn_is_over(struct p *p, int64_t now)
 {
+	bool goroutines, threads;
+
 	if (now < p->turn_end)
 		return false;
-	p->ticking = anyone_runnable(p);
-	if (p->ticking && p->turn == p->until_global) {
+	goroutines = anyone_runnable(p);
+	threads = thread_others_ready();
+	p->ticking = goroutines || threads;
+	if (threads && p->thread_turn == thread_switches())
+		p->due |= THREADS_DUE;
+	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE) {
 		p->turn_end = now + length(RETRY); /* a time in the past would fire again at once, for ever */
 		return true;
 	}
-	p->turn = p->until_global; /* another goroutine runs by now: its turn has only begun */
+	p->turn = p->until_global; /* another goroutine, or thread, runs by now: its turn has only begun */
+	p->thread_turn = thread_switches();
 	p->turn_end = p->ticking ? now + length(TURN) : INT64_MAX;
 	return false;
 }
@@ -96,11 +101,13 @@ void runtime_tick(struct trap *t)
 	struct p *p = &p0;
 	int64_t now = clock_now();
 
-	if (p->timers != NULL && p->timers->deadline <= now)
-		p->timers_due = true;
-	if ((turn_is_over(p, now) || p->timers_due) && g->m->current != NULL) {
-		if (may_preempt(t, g)) {
-			arch_redirect(t, t->sp - REDIRECT_GAP, preempted, NULL);
+	if (p->timers != NULL && p->timers->deadline <= now) {
+		p->due |= TIMERS_DUE;
+		wake_idle_m(p);
+	}
+	if ((turn_is_over(p, now) || p->due) && g->m->current != NULL) {
+		if (may_interrupt(t, g)) {
+			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
 		}
 		p->ticking = true;

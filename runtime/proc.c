@@ -143,13 +143,14 @@ static void m_start(void *arg)
 	schedule();
 }
 
-static struct m *new_m(struct p *p)
+/* With p. False: no memory. */
+static bool start_new_m(struct p *p)
 {
 	struct stack *s = stack_alloc(G0_STACK, STACK_G0);
 	struct m *m;
 
 	if (s == NULL)
-		fatal("no memory for a further thread's g0: a goroutine blocked in a callback, and the others need one");
+		return false;
 	m = (struct m *)s->hi;
 	*m = (struct m){
 		.g0 = {.tcb.stack_limit = s->lo + G0_SLACK, .lo = s->lo, .hi = s->hi, .m = m, .name = "g0", .stack = s},
@@ -157,11 +158,11 @@ static struct m *new_m(struct p *p)
 		.id = ++sched.last_m,
 	};
 	thread_start(&m->thread, &m->g0.tcb, (void *)s->hi, m_start, m);
-	return m;
+	return true;
 }
 
-/* Gives p to an idle m, or to a new one. */
-static void hand_off(struct p *p)
+/* Gives p to an idle m, or to a new one. False: no memory for one. */
+static bool hand_off(struct p *p)
 {
 	struct m *m;
 
@@ -172,12 +173,11 @@ static void hand_off(struct p *p)
 		sched.idles--;
 	}
 	unlock(&sched.lock);
-	if (m == NULL) {
-		new_m(p);
-		return;
-	}
+	if (m == NULL)
+		return start_new_m(p);
 	m->next_p = p;
 	thread_ready(&m->thread);
+	return true;
 }
 
 /* Parks the thread of m until somebody hands it a p. */
@@ -192,7 +192,8 @@ static void park_m(struct m *m)
 /* The goroutine that m is locked to cannot run yet: others may, on another m. */
 static NOINLINE void stop_locked_m(struct m *m)
 {
-	hand_off(m->p);
+	if (!hand_off(m->p))
+		fatal("no memory for a further thread's g0: a goroutine blocked in a callback, and the others need one");
 	park_m(m);
 	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
 }
@@ -254,16 +255,34 @@ static void deadlock(void)
 	fatal("all goroutines are asleep - deadlock!");
 }
 
-/* Nothing to run. Checks and waits as one: a tick that comes between would otherwise be slept through. */
-static NOINLINE void idle(struct p *p)
+/* No thread can run, and no tick will come. */
+void runtime_idle(void)
+{
+	if (p0.timers == NULL && !p0.due)
+		deadlock();
+}
+
+/* Nothing to run, but other threads may have. Checks and waits as one: a tick that comes between would otherwise be
+ * slept through. */
+static NOINLINE void idle(struct m *m)
 {
 	uintptr_t irq = arch_irq_disable();
 
-	if (!p->timers_due) {
-		if (p->timers == NULL)
-			deadlock();
-		arch_idle();
+	if (!m->p->due) {
+		m->p->idle_m = m;
+		thread_park();
 	}
+	arch_irq_restore(irq);
+}
+
+SOCLE_UNCHECKED void wake_idle_m(struct p *p)
+{
+	uintptr_t irq = arch_irq_disable();
+	struct m *m = p->idle_m;
+
+	p->idle_m = NULL;
+	if (m != NULL)
+		thread_ready(&m->thread);
 	arch_irq_restore(irq);
 }
 
@@ -279,20 +298,43 @@ static NOINLINE struct g *look_globally(struct p *p)
 	return global_get();
 }
 
-static ALWAYS_INLINE struct g *find_runnable(struct p *p)
+/* Threads share the CPU by time. On g0. */
+static void yield_thread(void)
 {
+	if (!thread_others_ready())
+		return;
+	start_turn(&p0);
+	thread_yield();
+}
+
+static NOINLINE void serve_tick(struct p *p)
+{
+	uintptr_t irq = arch_irq_disable();
+	unsigned due = p->due;
+
+	p->due = 0;
+	arch_irq_restore(irq);
+	if (due & TIMERS_DUE)
+		timers_run(p);
+	if (due & THREADS_DUE)
+		yield_thread();
+}
+
+static ALWAYS_INLINE struct g *find_runnable(struct m *m)
+{
+	struct p *p = m->p;
 	struct g *g;
 
 	for (;;) {
-		if (p->timers_due)
-			timers_run(p);
+		if (p->due)
+			serve_tick(p);
 		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
 			return g;
 		if ((g = run_queue_get(p)) != NULL)
 			return g;
 		if ((g = global_get()) != NULL)
 			return g;
-		idle(p);
+		idle(m);
 	}
 }
 
@@ -312,7 +354,7 @@ static ALWAYS_INLINE _Noreturn void schedule_m(struct m *m)
 		stop_locked_m(m);
 		execute(m, m->locked_g);
 	}
-	while ((g = find_runnable(m->p))->locked_m != NULL)
+	while ((g = find_runnable(m))->locked_m != NULL)
 		start_locked_m(m, g);
 	execute(m, g);
 }
@@ -368,6 +410,50 @@ SOCLE_UNCHECKED void socle_yield(void)
 		fatal("socle_yield: called from foreign code; only a callback may yield");
 	arch_mcall(&g->m->g0.tcb, yield_on_g0);
 }
+
+/* ---- Turns ---- */
+
+/* On g0, below the frames of a foreign routine that others wait for. Out of memory, they wait on. */
+static void end_foreign_turn(struct m *m)
+{
+	m->g0.locks++; /* not interrupted again meanwhile */
+	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p)) {
+		m->p = NULL;
+		m->current->call_ended = P_LOST;
+	}
+	yield_thread();
+	m->g0.locks--;
+}
+
+/* Called between two instructions of the code whose turn is over (preempt.c). */
+void end_turn(void *unused)
+{
+	struct g *g = getg();
+
+	(void)unused;
+	if (on_g0(g))
+		end_foreign_turn(g->m);
+	else
+		arch_mcall(&g->m->g0.tcb, yield_on_g0);
+}
+
+/* The m lines up as its goroutine, which for the time is locked to it: whoever picks that hands its p over. */
+void get_p_back(void *arg)
+{
+	struct m *m = arg;
+	struct g *g = m->current;
+
+	g->locked_m = m;
+	g->status = G_RUNNABLE;
+	global_put(g);
+	wake_idle_m(&p0);
+	park_m(m);
+	g->status = G_RUNNING;
+	if (g->callbacks == 0)
+		g->locked_m = NULL;
+}
+
+/* ---- The end of a goroutine ---- */
 
 static void exit_on_g0(struct tcb *old)
 {

@@ -81,10 +81,10 @@ struct g {
 	const char *name;
 	socle_fn fn;
 	void *arg;
-	struct stack *stack;		/* NULL: m0's g0, on the boot stack */
-	struct _reent *reent;		/* the C library's errno and such; made when first asked for */
-	unsigned libc_locks;		/* locks of the C library held */
-	int contained;			/* errno of the fault that ended its foreign call just now; 0: none */
+	struct stack *stack;  /* NULL: m0's g0, on the boot stack */
+	struct _reent *reent; /* the C library's errno and such; made when first asked for */
+	unsigned libc_locks;  /* locks of the C library held */
+	int call_ended; /* of its foreign call: errno of the fault that ended it, P_LOST, 0: it will just return */
 	struct crossing *crossings;	/* callbacks and calls with a stack of their own, innermost first */
 	struct try *try;		/* the innermost, NULL: nobody catches */
 	struct socle_cleanup *cleanups; /* last pushed first */
@@ -96,7 +96,7 @@ struct g {
 struct m {
 	struct g g0; /* known to assembly: first */
 	struct thread thread;
-	struct p *p;		  /* held while it runs goroutine code */
+	struct p *p;		  /* held while it runs goroutine code; in foreign code, until a tick takes it */
 	struct p *next_p;	  /* handed to it while it is parked */
 	struct g *current;	  /* the goroutine it runs, or makes a foreign call for */
 	struct g *locked_g;	  /* must run this one next */
@@ -107,6 +107,8 @@ struct m {
 
 #define RUN_QUEUE 256
 
+enum { TIMERS_DUE = 1, THREADS_DUE = 2 };
+
 struct p {
 	unsigned id;
 	unsigned until_global;	/* counts down: every 61st time the global queue comes first */
@@ -114,12 +116,14 @@ struct p {
 	struct g *queue[RUN_QUEUE];
 	uint32_t random; /* select's: any start is good */
 	struct lock timers_lock;
-	struct timer *timers;	  /* heap.c: earliest first */
-	volatile bool timers_due; /* set by the tick */
-	bool ticking;		  /* turn_end is set */
-	unsigned turn;		  /* until_global when the current turn began: tells whether there was a switch since */
-	unsigned long preempted;  /* how many turns were ended by the tick */
-	int64_t turn_end;	  /* the tick looks then; INT64_MAX: no need to */
+	struct timer *timers;	 /* heap.c: earliest first */
+	volatile uint8_t due;	 /* set by the tick, for the scheduler; interrupts masked */
+	struct m *idle_m;	 /* parked with it, for want of work. Interrupts masked */
+	bool ticking;		 /* turn_end is set */
+	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
+	unsigned thread_turn;	 /* the same of thread_switches() */
+	unsigned long preempted; /* how many turns were ended by the tick */
+	int64_t turn_end;	 /* the tick looks then; INT64_MAX: no need to */
 };
 
 extern struct m m0;
@@ -167,6 +171,9 @@ void park(struct lock *release, const char *why, const void *on); /* until ready
 void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
+void wake_idle_m(struct p *p);		 /* there is work for it. On any stack */
+void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
+void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
 
 /* ---- foreign.c ---- */
 
@@ -178,6 +185,7 @@ struct crossing {
 	uintptr_t lo, hi, stack_limit;
 };
 
+enum { P_LOST = -1 };
 void leave_crossing(struct g *g); /* the innermost */
 void end_foreign_call(void *g);
 int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */

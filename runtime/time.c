@@ -25,7 +25,6 @@ void timers_run(struct p *p)
 	int64_t now = clock_now();
 	struct g *g;
 
-	p->timers_due = false;
 	lock(&p->timers_lock);
 	while (p->timers != NULL && p->timers->deadline <= now)
 		if ((g = fire_first(p)) != NULL)

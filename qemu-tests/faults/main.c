@@ -41,7 +41,7 @@ static void check_contained(const struct wrong *w)
 	    strcmp(w->name, "divide_by_zero") != 0)
 		CHECK(fault.function != NULL && strcmp(fault.function, w->name) == 0);
 	CHECK(fault.stack_lo == m->g0.lo && fault.stack_hi == m->g0.hi);
-	CHECK(m->g0.tcb.sp == g0_sp && getg()->contained == 0);
+	CHECK(m->g0.tcb.sp == g0_sp && getg()->call_ended == 0);
 }
 
 /* ---- frames that step over a page; sizes from just past the end to far ---- */

@@ -99,7 +99,7 @@ static void test_deep(void)
 
 /* ---- many goroutines, each blocked in a callback under a foreign frame, woken in another order ---- */
 
-enum { BLOCKED = 40 };
+enum { BLOCKED = 1000 };
 
 struct blocked {
 	socle_chan *wake;
@@ -155,10 +155,12 @@ static void test_blocked(void)
 		b[i] = (struct blocked){.wake = socle_chan_make(sizeof(int), 0), .id = i};
 		socle_go(blocked_goroutine, &b[i]);
 	}
-	socle_sleep(5000000);
-	CHECK(finishes == 0 && busy > 0);
+	do
+		socle_sleep(5000000);
+	while (busy == 0);
+	CHECK(finishes == 0);
 	for (int i = 0; i < BLOCKED; i++) {
-		int who = i * 17 % BLOCKED, n = who + 1000;
+		int who = i * 377 % BLOCKED, n = who + 1000;
 
 		CHECK(socle_chan_send(b[who].wake, &n) == 0);
 		while (finishes <= i)
