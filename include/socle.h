@@ -244,9 +244,19 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 
 /* From foreign code, on the stack it was called on: runs fn(arg) as goroutine code, on the stack of the goroutine that
  * made the foreign call. fn may block, and make foreign calls in turn. 0, or -1: EPERM (not inside a foreign call),
- * EFAULT (SP is not on the stack that the call was given), EOVERFLOW (less than 4 KiB of that stack are left).
- * Foreign only. */
+ * EFAULT (SP is neither on the stack that the call was given nor on one that was added), EOVERFLOW (less than 5 KiB of
+ * that stack are left). A callback must return before the routine that made it does: one that is left by longjmp, or
+ * still open when its caller returns, ends the image, which says so. socle_panic() may leave it. Foreign only. */
 int socle_callback(socle_fn fn, void *arg);
+
+/* For foreign code that switches stacks itself (fibers, coroutines): the stack [lo, lo + size) may from now on call back.
+ * What a callback needs of the system stack, the foreign calls that it makes among it, then stands on this stack below
+ * the caller's frames. At least 8 KiB; its memory is the caller's, and has no guard but what the caller gives it. 0, or
+ * -1: EINVAL (too small, or a part of a stack of Socle's), EEXIST (overlaps one that was added), ENOMEM. Foreign too. */
+int socle_foreign_stack_add(void *lo, size_t size);
+/* Takes that back. 0, or -1: ENOENT (nothing begins at lo), EBUSY (a callback from it has not returned, or the caller
+ * stands on it). Foreign too. */
+int socle_foreign_stack_remove(void *lo);
 
 /* The foreign runtime's own start (Go's initcgo). Where an image defines it, boot calls it, on g0, before page tables
  * and before anything else of the runtime, and it must set g0's stackguard; boot then makes no setting of its own.
@@ -305,6 +315,7 @@ enum socle_stack_kind {
 	SOCLE_STACK_GOROUTINE,
 	SOCLE_STACK_G0,	     /* of a further m */
 	SOCLE_STACK_FOREIGN, /* of one call: socle_foreign_attr.stack_size */
+	SOCLE_STACK_FIBER,   /* socle_foreign_stack_add() */
 };
 
 struct socle_stack_info {

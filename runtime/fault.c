@@ -24,8 +24,12 @@ static bool in_fixed_guard(uintptr_t address)
 bool left_stack(const struct trap *t)
 {
 	const struct g *g = (const struct g *)t->tcb;
+	struct bounds b;
 
-	return g != NULL && g->hi != 0 && (t->sp < g->lo || t->sp > g->hi);
+	if (g == NULL || g->hi == 0)
+		return false;
+	b = current_bounds(g, t->sp);
+	return t->sp < b.lo || t->sp > b.hi;
 }
 
 /* ---- Foreign calls ---- */
@@ -36,6 +40,7 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 {
 	struct g *g0 = (struct g *)t->tcb, *g;
 	struct socle_fault *fault;
+	struct bounds bounds;
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
 		return false;
@@ -47,13 +52,19 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 			"\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
 		return false;
 	}
+	if (t->sp > (uintptr_t)g0->tcb.sp && t->sp <= g0->hi) {
+		console_printf(
+			"\nsocle: a foreign routine failed that had left a callback by longjmp: this cannot be contained\n");
+		return false;
+	}
+	bounds = current_bounds(g0, t->sp);
 	fault = &g0->m->fault;
 	*fault = (struct socle_fault){
 		.what = overflow ? "stack overflow" : t->name,
 		.address = t->kind == TRAP_MEMORY ? t->addr : 0,
 		.pc = t->pc,
-		.stack_lo = g0->lo,
-		.stack_hi = g0->hi,
+		.stack_lo = bounds.lo,
+		.stack_hi = bounds.hi,
 	};
 	fault->function = symbol_name(t->pc, &fault->offset);
 	g->call_ended = overflow ? EOVERFLOW : EFAULT;

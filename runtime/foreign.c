@@ -44,6 +44,20 @@
 
 #define CALLBACK_ROOM 512 /* for the frames of a callback itself, above g0's stackguard */
 
+/* A callback or a foreign call ends, or foreign code goes on, while a callback made since then has not returned: its
+ * frames are gone, and what it left on g0 cannot be put right any more. */
+static SOCLE_UNCHECKED NOINLINE _Noreturn void frames_skipped(const struct g *g)
+{
+	const struct crossing *c = g->crossings;
+	size_t offset;
+
+	while (c != NULL && c->callback == NULL)
+		c = c->outer;
+	fatal("goroutine %lu (%s): foreign code left the callback of %s by longjmp, or by a switch of fibers, before it "
+	      "returned; let it return first, or leave it by socle_panic()",
+	      g->id, g_name(g), c != NULL ? symbol_name((uintptr_t)c->callback, &offset) : "a function");
+}
+
 /* A call that did not just return: foreign_fault() has ended it, or the m lost its p meanwhile. */
 static NOINLINE int end_call(struct g *g, struct socle_fault *out)
 {
@@ -61,6 +75,15 @@ static NOINLINE int end_call(struct g *g, struct socle_fault *out)
 	return -1;
 }
 
+static ALWAYS_INLINE void call_on_g0(struct g *g, socle_fn fn, void *arg)
+{
+	const struct crossing *c = g->crossings;
+
+	arch_call_on(&g->m->g0.tcb, fn, arg);
+	if (g->crossings != c)
+		frames_skipped(g);
+}
+
 int socle_foreign_call(socle_fn fn, void *arg)
 {
 	struct g *g = getg();
@@ -69,7 +92,7 @@ int socle_foreign_call(socle_fn fn, void *arg)
 		fn(arg);
 		return 0;
 	}
-	arch_call_on(&g->m->g0.tcb, fn, arg);
+	call_on_g0(g, fn, arg);
 	return g->call_ended == 0 ? 0 : end_call(g, NULL);
 }
 
@@ -77,54 +100,72 @@ int socle_foreign_call(socle_fn fn, void *arg)
 
 /* A callback, or a call with a stack of its own, notes how g0 stands and makes a change; leave_crossing() takes that
  * back, in the order in which they were made, whether the call returns or a panic leaves it. */
-static void enter_crossing(struct g *g, struct crossing *c, struct stack *s)
+static ALWAYS_INLINE void enter_crossing(struct g *g, struct crossing *c, socle_fn callback)
 {
-	struct g *g0 = &g->m->g0;
-
 	c->outer = g->crossings;
-	c->g0_sp = g0->tcb.sp;
-	c->stack = s;
+	c->g0_sp = g->m->g0.tcb.sp;
+	c->callback = callback;
 	g->crossings = c;
-	if (s != NULL) {
-		c->lo = g0->lo;
-		c->hi = g0->hi;
-		c->stack_limit = g0->tcb.stack_limit;
-		g0->lo = s->lo;
-		g0->hi = s->hi;
-		g0->tcb.sp = (void *)s->hi;
-		g0->tcb.stack_limit = s->lo + G0_SLACK;
-		return;
-	}
+}
+
+static ALWAYS_INLINE void enter_callback(struct g *g, struct crossing *c, socle_fn fn)
+{
+	enter_crossing(g, c, fn);
 	g->locked_m = g->m;
 	g->m->locked_g = g;
 	g->callbacks++;
 }
 
-void leave_crossing(struct g *g)
+/* From now on g0 is elsewhere: on a call's own stack, or that of a fiber that calls back. All that asks for g0's bounds
+ * finds those, and nobody has to search. */
+SOCLE_UNCHECKED void move_g0(struct g *g, struct crossing *c, struct bounds to)
 {
-	struct crossing *c = g->crossings;
 	struct g *g0 = &g->m->g0;
 
-	g->crossings = c->outer;
-	g0->tcb.sp = c->g0_sp;
-	if (c->stack != NULL) {
-		g0->lo = c->lo;
-		g0->hi = c->hi;
-		g0->tcb.stack_limit = c->stack_limit;
+	enter_crossing(g, c, NULL);
+	c->bounds = (struct bounds){g0->lo, g0->hi};
+	c->stack_limit = g0->tcb.stack_limit;
+	g0->lo = to.lo;
+	g0->hi = to.hi;
+	g0->tcb.stack_limit = to.lo + G0_SLACK;
+}
+
+static SOCLE_UNCHECKED void move_g0_back(struct g *g0, struct crossing *c)
+{
+	g0->lo = c->bounds.lo;
+	g0->hi = c->bounds.hi;
+	g0->tcb.stack_limit = c->stack_limit;
+	if (c->stack != NULL)
 		stack_free(c->stack);
+	else
+		atomic_fetch_sub_explicit(&c->fiber->callbacks, 1, memory_order_relaxed);
+}
+
+SOCLE_UNCHECKED void leave_crossing(struct g *g)
+{
+	struct crossing *c = g->crossings;
+	struct m *m = g->m;
+
+	g->crossings = c->outer;
+	m->g0.tcb.sp = c->g0_sp;
+	if (c->callback == NULL) {
+		move_g0_back(&m->g0, c);
 	} else if (--g->callbacks == 0) {
 		g->locked_m = NULL;
-		g->m->locked_g = NULL;
+		m->locked_g = NULL;
 	}
 }
 
-/* All that asks for g0's bounds during the call finds those of its own stack, and nobody has to search. */
 static void call_on_stack(struct g *g, struct stack *s, socle_fn fn, void *arg)
 {
 	struct crossing c;
 
-	enter_crossing(g, &c, s);
+	move_g0(g, &c, (struct bounds){s->lo, s->hi});
+	c.stack = s;
+	g->m->g0.tcb.sp = (void *)s->hi;
 	arch_call_on(&g->m->g0.tcb, fn, arg);
+	if (g->crossings != &c)
+		frames_skipped(g);
 	leave_crossing(g);
 }
 
@@ -145,7 +186,7 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 			return -1;
 		call_on_stack(g, s, fn, arg);
 	} else {
-		arch_call_on(&g->m->g0.tcb, fn, arg);
+		call_on_g0(g, fn, arg);
 	}
 	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
 }
@@ -166,11 +207,48 @@ __attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
 
 	if (m->p == NULL)
 		return callback_without_p(m, fn, arg);
-	enter_crossing(g, &c, NULL);
+	enter_callback(g, &c, fn);
 	arch_call_on(&g->tcb, fn, arg);
+	if (g->crossings != &c)
+		frames_skipped(g);
 	leave_crossing(g);
 	g->tcb.sp = sp;
 	return 0;
+}
+
+static SOCLE_UNCHECKED int refuse_callback(int error)
+{
+	errno = error;
+	return -1;
+}
+
+/* The caller is not foreign code, or is, and came back from a callback by longjmp. */
+static SOCLE_UNCHECKED NOINLINE int callback_from_nowhere(const struct g *g, uintptr_t sp)
+{
+	if (g != NULL && g->m != NULL && !on_g0(g) && sp >= g->m->g0.lo && sp < g->m->g0.hi)
+		frames_skipped(g);
+	return refuse_callback(EPERM);
+}
+
+/* SP is not where foreign code has it that was called and is still there. */
+static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp, socle_fn fn, void *arg)
+{
+	struct fiber *f = m->fiber;
+	struct crossing c;
+	int result;
+
+	if (sp >= m->g0.lo && sp < m->g0.hi)
+		frames_skipped(m->current);
+	if (f == NULL || sp < f->lo || sp >= f->hi)
+		f = fiber_find(sp);
+	if (f == NULL)
+		return refuse_callback(EFAULT);
+	if (sp < f->lo + G0_SLACK + CALLBACK_ROOM)
+		return refuse_callback(EOVERFLOW);
+	enter_fiber(m, &c, f);
+	result = callback(m, fn, arg);
+	leave_fiber(m);
+	return result;
 }
 
 /* Unchecked: SP may be anywhere, and the first thing is to find out. */
@@ -179,18 +257,12 @@ SOCLE_UNCHECKED int socle_callback(socle_fn fn, void *arg)
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct g *g0 = getg();
 
-	if (g0 == NULL || !on_g0(g0) || g0->m->current == NULL) {
-		errno = EPERM;
-		return -1;
-	}
-	if (sp < g0->lo || sp >= g0->hi) {
-		errno = EFAULT;
-		return -1;
-	}
-	if (sp < g0->lo + G0_SLACK + CALLBACK_ROOM) {
-		errno = EOVERFLOW;
-		return -1;
-	}
+	if (g0 == NULL || !on_g0(g0) || g0->m->current == NULL)
+		return callback_from_nowhere(g0, sp);
+	if (sp < g0->lo || sp >= (uintptr_t)g0->tcb.sp)
+		return callback_elsewhere(g0->m, sp, fn, arg);
+	if (sp < g0->lo + G0_SLACK + CALLBACK_ROOM)
+		return refuse_callback(EOVERFLOW);
 	return callback(g0->m, fn, arg);
 }
 

@@ -67,10 +67,11 @@ void start_turn(struct p *p)
 
 static bool may_interrupt(const struct trap *t, const struct g *g)
 {
+	struct bounds b = current_bounds(g, t->sp);
 	size_t slack = on_g0(g) ? G0_SLACK : STACK_SLACK;
 
-	return g->locks == 0 && g->m->current->libc_locks == 0 && !in_core(t->pc) && t->sp > g->lo + slack + ROOM &&
-	       t->sp <= g->hi;
+	return g->locks == 0 && g->m->current->libc_locks == 0 && !in_core(t->pc) && t->sp > b.lo + slack + ROOM &&
+	       t->sp <= b.hi;
 }
 
 /* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all. */

@@ -426,15 +426,25 @@ static void end_foreign_turn(struct m *m)
 }
 
 /* Called between two instructions of the code whose turn is over (preempt.c). */
-void end_turn(void *unused)
+SOCLE_UNCHECKED void end_turn(void *unused)
 {
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct g *g = getg();
+	struct fiber *f = NULL;
+	struct crossing c;
 
 	(void)unused;
-	if (on_g0(g))
-		end_foreign_turn(g->m);
-	else
+	if (!on_g0(g)) {
 		arch_mcall(&g->m->g0.tcb, yield_on_g0);
+		return;
+	}
+	if (sp < g->lo || sp >= g->hi)
+		f = fiber_find(sp);
+	if (f != NULL)
+		enter_fiber(g->m, &c, f);
+	end_foreign_turn(g->m);
+	if (f != NULL)
+		leave_fiber(g->m);
 }
 
 /* The m lines up as its goroutine, which for the time is locked to it: whoever picks that hands its p over. */

@@ -100,6 +100,7 @@ struct m {
 	struct p *next_p;	  /* handed to it while it is parked */
 	struct g *current;	  /* the goroutine it runs, or makes a foreign call for */
 	struct g *locked_g;	  /* must run this one next */
+	struct fiber *fiber;	  /* the last that called back: looked at first */
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
 	struct m *next; /* idle list: sched.lock */
@@ -177,18 +178,41 @@ void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
 
 /* ---- foreign.c ---- */
 
-/* How g0 was before a callback (stack NULL) or a call with a stack of its own: lies on g0 or on the goroutine's stack. */
+struct bounds {
+	uintptr_t lo, hi;
+};
+
+/* How g0 was before a callback, or before its place was taken by another stack: of one call, or a fiber's. Lies on g0
+ * or on the goroutine's stack. */
 struct crossing {
 	struct crossing *outer;
 	void *g0_sp;
-	struct stack *stack;
-	uintptr_t lo, hi, stack_limit;
+	socle_fn callback;   /* the callback's function; NULL: another stack */
+	struct stack *stack; /* the call's; NULL: the fiber's */
+	struct fiber *fiber;
+	struct bounds bounds;
+	uintptr_t stack_limit;
 };
 
 enum { P_LOST = -1 };
 void leave_crossing(struct g *g); /* the innermost */
 void end_foreign_call(void *g);
 int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */
+void move_g0(struct g *g, struct crossing *c, struct bounds to);
+
+/* ---- fiber.c: on any stack ---- */
+
+struct fiber {
+	uintptr_t lo, hi;      /* hi 0: an unused entry */
+	atomic_uint callbacks; /* made from it, that have not returned */
+	struct fiber *next;
+};
+
+struct fiber *fiber_find(uintptr_t address);
+struct fiber *fiber_next(const struct fiber *f); /* NULL: the first */
+struct bounds current_bounds(const struct g *g, uintptr_t sp);
+void enter_fiber(struct m *m, struct crossing *c, struct fiber *f);
+void leave_fiber(struct m *m);
 
 /* ---- panic.c, fault.c ---- */
 

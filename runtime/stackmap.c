@@ -1,5 +1,5 @@
 /*
- * Which stacks there are and how they stand: the fixed ones from linker.ld, and the arena's. Reports call this on
+ * Which stacks there are and how they stand: the fixed ones from linker.ld, the arena's, and fibers'. Reports call this on
  * handlers' stacks, so nothing here is checked, takes a lock or allocates.
  */
 #include <errno.h>
@@ -42,6 +42,19 @@ static void query_arena(const struct stack *s, struct socle_stack_info *out)
 		out->id = g->m->id;
 }
 
+/* Memory of the foreign code's own: without a guard, and nobody can tell how much of it was used. */
+static void query_fiber(const struct fiber *f, struct socle_stack_info *out)
+{
+	*out = (struct socle_stack_info){
+		.owner = "fiber",
+		.kind = SOCLE_STACK_FIBER,
+		.guard_lo = f->lo,
+		.lo = f->lo,
+		.hi = f->hi,
+		.high_water = f->lo,
+	};
+}
+
 /* Apart from the query: it looks at every page, and a traceback queries for every frame. */
 static size_t backed(const struct socle_stack_info *info)
 {
@@ -55,6 +68,7 @@ static size_t backed(const struct socle_stack_info *info)
 bool stack_query(uintptr_t address, struct socle_stack_info *out)
 {
 	struct stack *s = stack_find(address);
+	const struct fiber *f;
 
 	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++) {
 		if (address >= f->guard && address < f->hi) {
@@ -62,9 +76,12 @@ bool stack_query(uintptr_t address, struct socle_stack_info *out)
 			return true;
 		}
 	}
-	if (s == NULL)
+	if (s != NULL)
+		query_arena(s, out);
+	else if ((f = fiber_find(address)) != NULL)
+		query_fiber(f, out);
+	else
 		return false;
-	query_arena(s, out);
 	return true;
 }
 
@@ -86,6 +103,7 @@ void print_owner(const struct socle_stack_info *info)
 	case SOCLE_STACK_GOROUTINE: console_printf("goroutine %lu (%s)", info->id, info->owner); break;
 	case SOCLE_STACK_G0: console_printf("m%lu's g0", info->id); break;
 	case SOCLE_STACK_FOREIGN: console_printf("a foreign call's own"); break;
+	case SOCLE_STACK_FIBER: console_printf("a fiber of foreign code"); break;
 	}
 }
 
@@ -120,6 +138,10 @@ void stack_map(uintptr_t sp)
 		(int)(2 * sizeof(void *)), "lowest", "size", "backed");
 	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++) {
 		query_fixed(f, &info);
+		draw(&info, sp);
+	}
+	for (struct fiber *f = fiber_next(NULL); f != NULL; f = fiber_next(f)) {
+		query_fiber(f, &info);
 		draw(&info, sp);
 	}
 	for (struct stack *s = stack_next(NULL); s != NULL && drawn < MAP_LIMIT; s = stack_next(s), drawn++) {
