@@ -56,7 +56,8 @@ static void test_callbacks(socle_fn callback, int calls_each)
 
 	called = elsewhere = 0;
 	CHECK(socle_foreign_call(run_fibers, &job) == 0);
-	CHECK(job.calls == FIBERS * 20 && called == job.calls * calls_each && elsewhere == 0 && job.broken == 0);
+	CHECK(job.called_at_end && job.calls == FIBERS * 20 && called == job.calls * calls_each && elsewhere == 0 &&
+	      job.broken == 0);
 	CHECK(m->g0.lo == before.lo && m->g0.hi == before.hi && m->g0.tcb.sp == before.tcb.sp &&
 	      m->g0.tcb.stack_limit == before.tcb.stack_limit && getg()->crossings == NULL);
 }
@@ -144,13 +145,15 @@ static void stop_it(void *unused)
 	stop = true;
 }
 
-static void test_turn(void)
+/* With a stack of its own, the call's stackguard lies far above the fiber. */
+static void test_turn(size_t stack_size)
 {
+	struct socle_foreign_attr attr = {.stack_size = stack_size};
 	int64_t before = socle_now();
 
 	stop = false;
 	socle_go(stop_it, NULL);
-	CHECK(socle_foreign_call(spin_on_fiber, (void *)&stop) == 0);
+	CHECK(socle_foreign_call_attr(&attr, spin_on_fiber, (void *)&stop) == 0);
 	CHECK(stop && socle_now() - before < 500 * MS);
 	wait_for_others();
 }
@@ -192,7 +195,8 @@ static void all(void)
 	test_own_stack();
 	test_panic();
 	test_fault();
-	test_turn();
+	test_turn(0);
+	test_turn(128 << 10);
 	remove_all();
 }
 

@@ -47,7 +47,16 @@ static void run(struct job *job, int n)
 	}
 }
 
-void run_fibers(void *job) { run(job, FIBERS); }
+static void set(void *flag) { *(bool *)flag = true; }
+
+void run_fibers(void *arg)
+{
+	struct job *job = arg;
+
+	run(job, FIBERS);
+	socle_callback(set, &job->called_at_end);
+}
+
 void run_one_fiber(void *job) { run(job, 1); }
 
 static void one_step(struct coroutine *self)

@@ -17,6 +17,7 @@ struct job {
 	int times;
 	int calls, errors[FIBERS]; /* errno's of callbacks that were refused */
 	int broken;		   /* frames that were not as they were left */
+	bool called_at_end;	   /* by a callback from the stack where it all began */
 };
 void run_fibers(void *job);
 
