@@ -21,7 +21,7 @@ static struct {
 
 #define SMALLEST (2 * G0_SLACK) /* for a callback to be possible at all */
 
-/* ---- On any stack ---- */
+/* Foreign code calls all this, on stacks that no stackguard is set for; handlers call some of it. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
 struct fiber *fiber_find(uintptr_t address)
@@ -70,8 +70,6 @@ void leave_fiber(struct m *m)
 	leave_crossing(m->current);
 	arch_set_tcb(&m->g0.tcb);
 }
-
-#pragma clang attribute pop
 
 /* ---- The list: fibers.lock held ---- */
 
@@ -160,3 +158,5 @@ int socle_foreign_stack_remove(void *lo)
 	unlock(&fibers.lock);
 	return error == 0 ? 0 : fail(error);
 }
+
+#pragma clang attribute pop

@@ -84,7 +84,8 @@ static ALWAYS_INLINE void call_on_g0(struct g *g, socle_fn fn, void *arg)
 		frames_skipped(g);
 }
 
-int socle_foreign_call(socle_fn fn, void *arg)
+/* Unchecked, like all that foreign code may call: it may stand on a fiber, and stackguard is of g0. */
+SOCLE_UNCHECKED int socle_foreign_call(socle_fn fn, void *arg)
 {
 	struct g *g = getg();
 
@@ -191,6 +192,8 @@ int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, 
 	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
 }
 
+static int callback(struct m *m, socle_fn fn, void *arg);
+
 static NOINLINE int callback_without_p(struct m *m, socle_fn fn, void *arg)
 {
 	get_p_back(m);
@@ -199,7 +202,7 @@ static NOINLINE int callback_without_p(struct m *m, socle_fn fn, void *arg)
 
 /* Checked: its prologue compares SP, deep below foreign frames, with g0's stackguard. This is the check of Go's issue
  * 1328: with a guessed guard the image dies here. */
-__attribute__((noinline)) int callback(struct m *m, socle_fn fn, void *arg)
+static NOINLINE int callback(struct m *m, socle_fn fn, void *arg)
 {
 	struct g *g = m->current;
 	void *sp = g->tcb.sp;

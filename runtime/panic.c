@@ -123,13 +123,15 @@ void panic_raised(void *arg) { unwind(arg); }
 
 static void unwind_from_g0(void *g) { unwind(g); }
 
-static _Noreturn void raise(struct g *g, uintptr_t frame)
+static SOCLE_UNCHECKED _Noreturn void raise(struct g *g, uintptr_t frame)
 {
 	if (g->try == NULL)
 		fatal_at(0, frame, frame, "panic: %s", g->panic.message);
-	if (on_g0(getg()))
-		callback(g->m, unwind_from_g0, g); /* the frames on g0 are foreign: they are given up */
-	unwind(g);
+	if (!on_g0(getg()))
+		unwind(g);
+	socle_callback(unwind_from_g0, g); /* the frames on g0 are foreign: they are given up */
+	fatal_at(0, frame, frame, "panic: %s, raised by foreign code on a stack that is not known, or used up",
+		 g->panic.message);
 }
 
 SOCLE_UNCHECKED void socle_panic(const char *format, ...)

@@ -12,7 +12,7 @@
 #include "runtime/runtime.h"
 
 #define TURN 10000000ll /* 10 ms, Go's */
-#define RETRY 1000000ll
+#define RETRY 100000ll
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */
@@ -34,6 +34,9 @@ uint32_t chaos_random(void)
 }
 
 static int64_t length(int64_t usual) { return chaos == 0 ? usual : 2000 + chaos_random() % 100000; }
+
+/* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. */
+static int64_t retry_after(int64_t now) { return length(RETRY + ((uint32_t)now * 2654435769u >> 16)); }
 
 static void set_timer(struct p *p)
 {
@@ -87,7 +90,7 @@ static bool turn_is_over(struct p *p, int64_t now)
 	if (threads && p->thread_turn == thread_switches())
 		p->due |= THREADS_DUE;
 	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE) {
-		p->turn_end = now + length(RETRY); /* a time in the past would fire again at once, for ever */
+		p->turn_end = now + retry_after(now); /* a time in the past would fire again at once, for ever */
 		return true;
 	}
 	p->turn = p->until_global; /* another goroutine, or thread, runs by now: its turn has only begun */
@@ -112,7 +115,7 @@ void runtime_tick(struct trap *t)
 			p->preempted++;
 		}
 		p->ticking = true;
-		p->turn_end = now + length(RETRY);
+		p->turn_end = now + retry_after(now);
 	}
 	set_timer(p);
 }

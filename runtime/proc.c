@@ -565,7 +565,7 @@ int socle_go(socle_fn fn, void *arg)
 	return socle_go_attr(&defaults, fn, arg);
 }
 
-unsigned long socle_id(void)
+SOCLE_UNCHECKED unsigned long socle_id(void)
 {
 	struct g *g = getg();
 

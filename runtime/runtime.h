@@ -197,7 +197,7 @@ struct crossing {
 enum { P_LOST = -1 };
 void leave_crossing(struct g *g); /* the innermost */
 void end_foreign_call(void *g);
-int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */
+
 void move_g0(struct g *g, struct crossing *c, struct bounds to);
 
 /* ---- fiber.c: on any stack ---- */

@@ -114,6 +114,14 @@ static void panics(void *unused)
 
 static void runs_one(void *job) { socle_foreign_call(run_one_fiber, job); }
 
+static void runs_panic(void *unused)
+{
+	struct socle_foreign_attr attr = {.stack_size = 128 << 10};
+
+	(void)unused;
+	socle_foreign_call_attr(&attr, panic_on_fiber, NULL);
+}
+
 static void test_panic(void)
 {
 	struct job job = {.callback = panics, .times = 1};
@@ -123,6 +131,7 @@ static void test_panic(void)
 
 	for (int i = 0; i < 100; i++)
 		right += socle_try(runs_one, &job, &panic) == -1;
+	CHECK(socle_try(runs_panic, NULL, NULL) == -1);
 	CHECK(right == 100 && strcmp(panic.message, "from a fiber's callback") == 0);
 	CHECK(getg()->m->g0.lo == before.lo && getg()->m->g0.tcb.sp == before.tcb.sp);
 	CHECK(fiber_find((uintptr_t)stacks[0])->callbacks == 0);

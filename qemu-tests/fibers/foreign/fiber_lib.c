@@ -42,7 +42,7 @@ void coroutine_make(struct coroutine *c, void *stack, size_t size, void (*fn)(st
 	uintptr_t *top = (uintptr_t *)(((uintptr_t)stack + size) & ~(uintptr_t)15);
 
 #ifdef __x86_64__
-	top -= 2; /* the return address at a 16-byte boundary less 16: aligned after RET */
+	top--; /* RET leaves RSP at the boundary */
 	*top = (uintptr_t)coroutine_entry;
 	top -= SAVED;
 	for (int i = 0; i < SAVED; i++)

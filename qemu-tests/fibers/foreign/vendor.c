@@ -97,6 +97,13 @@ static void run_plain(void (*fn)(struct coroutine *), void *arg)
 	coroutine_resume(&coroutines[0]);
 }
 
+static void panics(struct coroutine *self)
+{
+	(void)self;
+	socle_panic("on fiber %lu", socle_id());
+}
+
+void panic_on_fiber(void *unused) { run_plain(panics, unused); }
 void spin_on_fiber(void *stop) { run_plain(spins, stop); }
 void fail_on_fiber(void *unused) { run_plain(fails, unused); }
 

@@ -33,6 +33,7 @@ void run_step(void *step);
 
 void spin_on_fiber(void *stop); /* on the first: until *(volatile bool *)stop, at most a second */
 void fail_on_fiber(void *unused);
+void panic_on_fiber(void *unused);
 void call_back_deep(void *job); /* with less than 5 KiB left */
 
 /* What foreign code must not do. */
