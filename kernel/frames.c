@@ -19,7 +19,7 @@ static struct {
 	uint64_t *free_list; /* each frame's first word: the next one's address */
 	size_t free, total;
 	size_t kept; /* the last ones: for a goroutine whose stack cannot grow to panic on */
-} frames = {.kept = KEPT};
+} frames;	     /* all zero, lest the ranges take room in the image */
 
 extern char image_end[]; /* the image begins with the boot stack, and that with its guard */
 
@@ -77,6 +77,7 @@ void frames_init(const struct boot_info *info)
 		fatal("no usable RAM: the loader (%s) reported none beyond the image", info->protocol);
 	frames.mark = frames.range[0].base;
 	frames.free = frames.total;
+	frames.kept = KEPT;
 }
 
 static uint64_t take_unused(void)

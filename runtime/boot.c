@@ -125,6 +125,7 @@ void runtime_init_g0(const char *command_line)
 
 	g0->lo = fixed_stacks[0].lo;
 	g0->hi = fixed_stacks[0].hi;
+	p0.turn_end = INT64_MAX;
 	arch_set_tcb(&g0->tcb);
 	if (arch_tcb() != &g0->tcb)
 		fatal("thread-local storage does not hold what was stored in it");

@@ -25,7 +25,7 @@
 _Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
 
 struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = &p0};
-struct p p0 = {.turn_end = INT64_MAX};
+struct p p0; /* all zero until runtime_init_g0(), lest the queue take room in the image */
 
 static struct {
 	struct lock lock;
