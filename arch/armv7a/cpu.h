@@ -53,8 +53,9 @@ extern struct redirect trap_redirect;
 void trap_redirected(void);
 
 /* mmu.c */
-void mmu_provisional(uintptr_t tree); /* caches and MMU on; tree, when in RAM, is readable up to TREE_MAX */
+void mmu_provisional(uintptr_t tree); /* caches and MMU on; a tree where one may be is readable up to TREE_MAX */
 #define TREE_MAX 0x200000u
+static inline bool may_hold_tree(uintptr_t a) { return a >= BOARD_RAM_BASE && a < RAM_MAX - TREE_MAX; }
 void mmu_start(const struct boot_info *info); /* the final tables */
 
 /* devices.c */

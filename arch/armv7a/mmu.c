@@ -1,10 +1,10 @@
 /*
  * Page tables: short descriptors, TTBR0 alone, 16 KiB first level, 1 KiB second levels of which four share a frame.
- * RAM is one to one, in sections of 1 MiB except where the image or reserved memory has part of one.
+ * RAM is one to one, in sections of 1 MiB where all of one is alike, writable and there.
  *
  * Boot runs on provisional sections: unaligned and exclusive accesses, which any C code may make, need memory that
- * is Normal, and without the MMU all of it is Strongly-ordered. Only RAM that is surely there is Normal in them (the
- * CPU may read ahead from what is Normal); all else is Device, never executable.
+ * is Normal, and without the MMU all of it is Strongly-ordered. Only RAM that is surely there is in them (the CPU may
+ * read ahead from what is Normal), and the devices.
  *
  * All RAM is Normal, write-back, write-allocate, shareable, under every alias. AP[2:1] is the permission model
  * without the access flag (SCTLR.AFE 0, TRE 0), domain 0 is a client: W^X in every entry, and SCTLR.WXN besides.
@@ -33,10 +33,10 @@ enum {
 #define TTBR_WALKS 0x4a /* inner and outer write-back write-allocate, shareable: ARM ARM B4.1.154, with MP extensions */
 
 typedef uint32_t first_level[4096] __attribute__((aligned(16384)));
-static first_level provisional_table, table;
+static first_level provisional_table __attribute__((section(".bss.early"))), table;
 static bool walks_cached; /* table walks see the data cache */
 
-extern char image_start[], image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
+extern char image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
 
 /* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the
  * MMU off, code goes on at the same address, and there is no data access until it is on again. */
@@ -65,20 +65,35 @@ static void use_tables(const first_level *tables, uint32_t sctlr_set)
 			 : "memory");
 }
 
-/* With the MMU and the data cache off: so the tables are in memory when the walker is let loose. */
+static void provide_sections(uintptr_t lo, uintptr_t hi, uint32_t attributes)
+{
+	for (uintptr_t i = lo / MIB; i <= (hi - 1) / MIB; i++)
+		provisional_table[i] = i * MIB | SECTION | SECTION_AP | attributes;
+}
+
+/* With the MMU and the data cache off: so the tables are in memory when the walker is let loose. Nothing else may be
+ * written here, but a little stack: start.S says why. */
 void mmu_provisional(uintptr_t tree)
 {
 	uintptr_t ram_end = BOARD_RAM_BASE + BOARD_RAM_SIZE;
 
 	if (ram_end < (uintptr_t)image_end + MIB)
 		ram_end = (uintptr_t)image_end + MIB; /* room for the final tables */
-	for (uintptr_t i = 0; i < 4096; i++) {
-		bool ram = i >= BOARD_RAM_BASE / MIB && i <= (ram_end - 1) / MIB;
-
-		ram |= i >= tree / MIB && i <= (tree + TREE_MAX - 1) / MIB && tree >= BOARD_RAM_BASE;
-		provisional_table[i] = i * MIB | SECTION | SECTION_AP | (ram ? SECTION_NORMAL : SECTION_DEVICE);
-	}
+	for (size_t i = 0; i < sizeof provisional_table; i += PAGE_SIZE)
+		page_zero((char *)provisional_table + i);
+#define PROVIDE(base, bytes) provide_sections(base, (base) + (bytes), SECTION_DEVICE);
+	BOARD_DEVICES(PROVIDE)
+	provide_sections(BOARD_RAM_BASE, ram_end, SECTION_NORMAL);
+	if (may_hold_tree(tree))
+		provide_sections(tree, tree + TREE_MAX, SECTION_NORMAL);
 	use_tables(&provisional_table, SCTLR_C | SCTLR_I | SCTLR_Z);
+}
+
+/* Where table walks go past the data cache: what was zeroed through it is to be in memory. By the shortest line. */
+static void clean_for_walks(uintptr_t lo, size_t bytes)
+{
+	for (uintptr_t line = lo; !walks_cached && line < lo + bytes; line += 16)
+		CP15_WRITE(0, c7, c11, 1, line); /* DCCMVAU */
 }
 
 /* Entries are seen by the walker's next look: DSB, ISB (ARM ARM B3.10.1), through the cache or past it. */
@@ -104,9 +119,8 @@ static int add_second_level(uintptr_t va)
 		frame = frame_alloc_zero();
 		if (frame == NO_FRAME)
 			return -1;
-		for (uintptr_t line = (uintptr_t)frame; !walks_cached && line < frame + PAGE_SIZE; line += 16)
-			CP15_WRITE(0, c7, c11, 1, line); /* DCCMVAU, by the shortest line there is */
-		barrier_data();				 /* zeroed before it is linked */
+		clean_for_walks((uintptr_t)frame, PAGE_SIZE);
+		barrier_data(); /* zeroed before it is linked */
 	}
 	set_entry(&group[quarter], (uint32_t)frame | quarter * 1024 | TABLE);
 	return 0;
@@ -190,6 +204,8 @@ void page_zero(void *page)
 
 /* ---- The final tables ---- */
 
+static uint64_t page_down(uint64_t address) { return address & ~(uint64_t)(PAGE_SIZE - 1); }
+static uint64_t page_up(uint64_t address) { return page_down(address + PAGE_SIZE - 1); }
 static bool overlaps(uint64_t lo, uint64_t hi, uint64_t base, uint64_t size) { return lo < base + size && base < hi; }
 
 /* Guards, and what others have reserved: part of that may be somebody's whose bus answers reads with an abort. */
@@ -202,11 +218,6 @@ static bool has_absent(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 		if (overlaps(lo, hi, info->reserved[i].base, info->reserved[i].size))
 			return true;
 	return lo == 0;
-}
-
-static bool has_image(uintptr_t lo, uintptr_t hi)
-{
-	return overlaps(lo, hi, (uintptr_t)image_start, (uintptr_t)(image_end - image_start));
 }
 
 static unsigned ram_prot(uintptr_t va)
@@ -224,18 +235,45 @@ static void map_or_die(uintptr_t va, unsigned prot)
 		fatal("no memory for the page tables");
 }
 
+static void map_run(uintptr_t va, uintptr_t end, unsigned prot)
+{
+	while (va < end) {
+		if (prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && table[va / MIB] == 0) {
+			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
+			va += MIB;
+		} else {
+			map_or_die(va, prot);
+			va += PAGE_SIZE;
+		}
+	}
+}
+
+/* Where, after va, RAM may come to be mapped in another way; hi at most. */
+static uintptr_t next_edge(const struct boot_info *info, uintptr_t va, uintptr_t hi)
+{
+	const uintptr_t parts[] = {PAGE_SIZE, (uintptr_t)text_start, (uintptr_t)text_end, (uintptr_t)rodata_end};
+	uint64_t next = hi;
+
+#define EDGE(address) next = (address) > va && (address) < next ? (address) : next
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		EDGE(parts[i]);
+	for (const struct fixed_stack *s = fixed_stacks; s->name != NULL; s++) {
+		EDGE(s->guard);
+		EDGE(s->lo);
+	}
+	for (int i = 0; i < info->nreserved; i++) {
+		EDGE(page_down(info->reserved[i].base));
+		EDGE(page_up(info->reserved[i].base + info->reserved[i].size));
+	}
+	return (uintptr_t)next;
+}
+
 static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 {
-	for (uintptr_t va = lo, next; va < hi; va = next) {
-		next = va + MIB;
-		if (va % MIB == 0 && next <= hi && table[va / MIB] == 0 && !has_image(va, next) &&
-		    !has_absent(info, va, next)) {
-			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
-			continue;
-		}
-		next = va + PAGE_SIZE;
-		if (!has_absent(info, va, next))
-			map_or_die(va, ram_prot(va));
+	for (uintptr_t va = lo, end; va < hi; va = end) {
+		end = next_edge(info, va, hi);
+		if (!has_absent(info, va, end))
+			map_run(va, end, ram_prot(va));
 	}
 }
 
@@ -250,9 +288,9 @@ void mmu_start(const struct boot_info *info)
 	bool has_wxn = (CP15_READ(0, c0, c1, 1) >> 12 & 0xf) != 0; /* ID_PFR1: with the virtualization extensions */
 
 	walks_cached = (CP15_READ(0, c0, c1, 7) >> 20 & 0xf) == 1; /* ID_MMFR3 */
+	clean_for_walks((uintptr_t)table, sizeof table);
 	for (int i = 0; i < info->nram; i++) {
-		uint64_t lo = (info->ram[i].base + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
-		uint64_t hi = (info->ram[i].base + info->ram[i].size) & ~(uint64_t)(PAGE_SIZE - 1);
+		uint64_t lo = page_up(info->ram[i].base), hi = page_down(info->ram[i].base + info->ram[i].size);
 
 		if (hi > RAM_MAX)
 			hi = RAM_MAX;

@@ -122,11 +122,9 @@ static void read_chosen(const void *tree)
 
 /* ---- Finding it ---- */
 
-static bool in_ram(uintptr_t address) { return address >= BOARD_RAM_BASE && address < RAM_MAX - TREE_MAX; }
-
 static bool is_tree(uintptr_t address)
 {
-	return in_ram(address) && address % 4 == 0 && fdt_magic(address) == FDT_MAGIC;
+	return may_hold_tree(address) && address % 4 == 0 && fdt_magic(address) == FDT_MAGIC;
 }
 
 static const char *problem_with(const void *tree)
@@ -160,7 +158,6 @@ static void read_tree(uintptr_t r2)
 
 void boot_main(uintptr_t r2)
 {
-	mmu_provisional(in_ram(r2) ? r2 : BOARD_RAM_BASE);
 	uart_init();
 	cpu_check();
 	clock_init();

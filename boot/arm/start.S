@@ -1,10 +1,10 @@
 /*
  * ARM entry, from reset, from QEMU or from a loader (U-Boot's `go` and `bootelf` included): in any privileged mode
- * or in HYP, caches and MMU off or on one to one. Leaves SYS mode, caches and MMU off and empty, stacks, vectors,
- * VFP; then boot_main() in C, which turns the MMU on. No memory is written before the loader's cache lines are
- * out of the way. r2 is what Linux's boot protocol makes it: the device tree, perhaps.
+ * or in HYP, caches and MMU off or on one to one. Leaves SYS mode, the MMU and caches on by provisional tables, stacks,
+ * vectors, VFP; then boot_main() in C. r2 is what Linux's boot protocol makes it: the device tree, perhaps.
+ * What becomes of a loader's cache lines is told at empty_caches.
  *
- *	r6  the loader's r2     r7  SCTLR and HSCTLR, as the loader left them     r10  the mode it left
+ *	r6  the loader's r2     r10  the mode it left
  */
 #include "layout.h"
 
@@ -17,6 +17,7 @@
 #define SCTLR_CLEAR (SCTLR_M | SCTLR_A | SCTLR_C | SCTLR_SW | SCTLR_I | SCTLR_V | SCTLR_WXN | SCTLR_UWXN | SCTLR_EE | \
 	SCTLR_TRE | SCTLR_AFE | SCTLR_TE)
 #define MASKED (CPSR_A | CPSR_I | CPSR_F)
+#define EARLY_STACK 1024 /* what mmu_provisional() has of it */
 
 	.section .boot.text, "ax"
 	.globl	boot_entry
@@ -31,15 +32,9 @@ boot_entry:
 	cmp	r0, r1
 	bne	park
 
-	@ A loader's caches are cleaned while they are still on, too: with them off, instructions come from memory.
-	mrc	p15, 0, r7, c1, c0, 0		@ SCTLR
-	mrs	r0, cpsr
-	and	r10, r0, #MODE_MASK
-	cmp	r10, #MODE_HYP
-	mrceq	p15, 4, r0, c1, c0, 0		@ HSCTLR
-	orreq	r7, r7, r0
-	tst	r7, #SCTLR_C
-	blne	empty_caches
+	ldr	r0, =text_start			@ the image as it was loaded: while caches are as the loader left them,
+	ldr	r1, =data_end			@ for with them off, instructions come from memory
+	bl	empty_caches
 
 	@ SCTLR for PL1. SCTLR.A is 0: C code and libraries make unaligned accesses, as the ABI lets them.
 	mrc	p15, 0, r0, c1, c0, 0
@@ -48,12 +43,20 @@ boot_entry:
 	orr	r0, r0, #SCTLR_CP15BEN
 	mcr	p15, 0, r0, c1, c0, 0
 	isb
+	mrs	r0, cpsr
+	and	r10, r0, #MODE_MASK
 	cmp	r10, #MODE_HYP
 	beq	leave_hyp
 
 in_pl1:
 	cps	#MODE_SYS
 	bl	join_coherency
+	ldr	r0, =early_start		@ what is written with caches off: after they are,
+	ldr	r1, =early_end			@ for until then old lines may come back
+	bl	empty_caches
+	ldr	r1, =stack_boot_hi
+	sub	r0, r1, #EARLY_STACK
+	mov	sp, r1
 	bl	empty_caches
 	mov	r0, #0
 	mcr	p15, 0, r0, c8, c7, 0		@ TLBIALL:  TLBs,
@@ -61,13 +64,16 @@ in_pl1:
 	mcr	p15, 0, r0, c7, c5, 6		@ BPIALL:   branch predictors are undefined at reset
 	dsb
 	isb
+	mov	r0, r6
+	bl	mmu_provisional
 
 	ldr	r0, =bss_start
-	ldr	r1, =bss_end			@ both multiples of 8
-	mov	r2, #0
-	mov	r3, #0
+	ldr	r1, =bss_end			@ both multiples of 32
+	.irp	reg, r2, r3, r4, r5, r7, r8, r9, r12
+	mov	\reg, #0
+	.endr
 1:	cmp	r0, r1
-	strdlo	r2, r3, [r0], #8
+	stmialo	r0!, {r2-r5, r7-r9, r12}
 	blo	1b
 
 	cps	#MODE_IRQ
@@ -160,42 +166,29 @@ join_coherency:
 smp_parts:					@ Cortex-A7, -A15, -A12, -A17
 	.word	0x4100c070, 0x4100c0f0, 0x4100c0d0, 0x4100c0e0, 0
 
-@ Data and unified caches by set and way, up to the level of coherency (ARM ARM B2.2.7). If the loader had caches on,
-@ its lines are cleaned, too: our image may be in them. If not, they are random at reset, and only invalidated.
+@ Cleans and invalidates the lines of [r0, r1), by address, to the point of coherency (ARM ARM B2.2.6). Takes r2, r3.
+@
+@  - The image as it was loaded: a loader with caches on has left parts of it in them, and it is about to be executed
+@    with them off; one with caches off may have left older lines there, which would hide it once they are on.
+@  - What is written while they are off: else an old line is written over it later, or hides it.
+@  - Nothing else. Other RAM is first touched with caches on, and then a loader's lines are what it last wrote: the
+@    device tree may be in them.
+@
+@ Rejected: everything, by set and way. That reaches no other CPU's cache and no system cache, loses or writes back what
+@ is not ours, and takes 65,000 lines on a Cortex-A15. Caches that come up random need it, but none here do: every core
+@ that has what cpu_check() asks for (Cortex-A7, A12, A15, A17, ARMv8) empties its own at reset.
 empty_caches:
-	dmb
-	mrc	p15, 1, r0, c0, c0, 1		@ CLIDR
-	mov	r1, #0				@ level * 2
-1:	ubfx	r2, r0, #24, #3			@ level of coherency
-	cmp	r1, r2, lsl #1
-	bhs	5f
-	add	r2, r1, r1, lsr #1
-	lsr	r2, r0, r2
-	and	r2, r2, #7			@ what there is at this level: 2 or more has data
-	cmp	r2, #2
-	blo	4f
-	mcr	p15, 2, r1, c0, c0, 0		@ CSSELR
-	isb					@ before CCSIDR is read
-	mrc	p15, 1, r2, c0, c0, 0		@ CCSIDR
-	and	r3, r2, #7
-	add	r3, r3, #4			@ log2 of the line: the set's shift
-	ubfx	r4, r2, #3, #10			@ ways - 1
-	clz	r5, r4				@ the way's shift
-	ubfx	r2, r2, #13, #15		@ sets - 1
-2:	ubfx	r8, r2, #0, #15			@ for each way, each set
-3:	orr	r9, r1, r4, lsl r5
-	orr	r9, r9, r8, lsl r3
-	tst	r7, #SCTLR_C
-	mcrne	p15, 0, r9, c7, c14, 2		@ DCCISW
-	mcreq	p15, 0, r9, c7, c6, 2		@ DCISW
-	subs	r8, r8, #1
-	bhs	3b
-	subs	r4, r4, #1
-	bhs	2b
-4:	add	r1, r1, #2
-	b	1b
-5:	dsb					@ done before anything else is
-	isb
+	mrc	p15, 0, r2, c0, c0, 1		@ CTR: DminLine, the log2 of the shortest line's words
+	ubfx	r2, r2, #16, #4
+	mov	r3, #4
+	lsl	r2, r3, r2
+	sub	r3, r2, #1
+	bic	r0, r0, r3
+1:	mcr	p15, 0, r0, c7, c14, 1		@ DCCIMVAC
+	add	r0, r0, r2
+	cmp	r0, r1
+	blo	1b
+	dsb					@ done before anything else is
 	bx	lr
 
 @ Nothing is sent here but HVC. It becomes what it is on a CPU without HYP mode: an undefined instruction.
