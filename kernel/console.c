@@ -4,6 +4,8 @@
  */
 #include "kernel/kernel.h"
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* the UART is slow enough */
+
 void console_write(const char *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -143,3 +145,5 @@ void console_printf(const char *format, ...)
 	console_vprintf(format, args);
 	va_end(args);
 }
+
+#pragma clang attribute pop

@@ -36,6 +36,11 @@ typedef uint32_t first_level[4096] __attribute__((aligned(16384)));
 static first_level provisional_table __attribute__((section(".bss.early"))), table;
 static bool walks_cached; /* table walks see the data cache */
 
+#define DEVICE(base, bytes) {base, (base) + (bytes)},
+static const struct {
+	uintptr_t lo, hi;
+} devices[] = {BOARD_DEVICES(DEVICE)};
+
 extern char image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
 
 /* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the
@@ -81,8 +86,8 @@ void mmu_provisional(uintptr_t tree)
 		ram_end = (uintptr_t)image_end + MIB; /* room for the final tables */
 	for (size_t i = 0; i < sizeof provisional_table; i += PAGE_SIZE)
 		page_zero((char *)provisional_table + i);
-#define PROVIDE(base, bytes) provide_sections(base, (base) + (bytes), SECTION_DEVICE);
-	BOARD_DEVICES(PROVIDE)
+	for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+		provide_sections(devices[i].lo, devices[i].hi, SECTION_DEVICE);
 	provide_sections(BOARD_RAM_BASE, ram_end, SECTION_NORMAL);
 	if (may_hold_tree(tree))
 		provide_sections(tree, tree + TREE_MAX, SECTION_NORMAL);
@@ -202,7 +207,8 @@ void page_zero(void *page)
 			 : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "cc", "memory");
 }
 
-/* ---- The final tables ---- */
+/* ---- The final tables: made once, so the code is to be small ---- */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 static uint64_t page_down(uint64_t address) { return address & ~(uint64_t)(PAGE_SIZE - 1); }
 static uint64_t page_up(uint64_t address) { return page_down(address + PAGE_SIZE - 1); }
@@ -277,12 +283,6 @@ static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 	}
 }
 
-static void map_device(uintptr_t base, uintptr_t bytes)
-{
-	for (uintptr_t va = base; va < base + bytes; va += PAGE_SIZE)
-		map_or_die(va, MAP_WRITE | MAP_DEVICE);
-}
-
 void mmu_start(const struct boot_info *info)
 {
 	bool has_wxn = (CP15_READ(0, c0, c1, 1) >> 12 & 0xf) != 0; /* ID_PFR1: with the virtualization extensions */
@@ -297,7 +297,9 @@ void mmu_start(const struct boot_info *info)
 		if (lo < hi)
 			map_ram(info, (uintptr_t)lo, (uintptr_t)hi);
 	}
-#define MAP_ONE(base, bytes) map_device(base, bytes);
-	BOARD_DEVICES(MAP_ONE)
+	for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+		map_run(devices[i].lo, devices[i].hi, MAP_WRITE | MAP_DEVICE);
 	use_tables(&table, has_wxn ? SCTLR_WXN : 0);
 }
+
+#pragma clang attribute pop
