@@ -11,8 +11,9 @@ abi_cflags = $(target_cflags) -O2 -fno-pic -fno-pie -fno-stack-protector -fno-om
 	-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -D__DYNAMIC_REENT__ \
 	-U__linux__ -U__linux -Ulinux -U__unix__ -U__unix -Uunix -U__gnu_linux__
 
-# Most loops here go round once: padding in front of them would cost more than it gains.
-common_cflags = $(abi_cflags) -falign-loops=1 -std=gnu11 -g -Wall -Wextra -nostdlibinc -isystem $(NEWLIB)/include \
+# Most loops here go round once: padding in front of them would cost more than it gains. .stack_sizes, which
+# tools/stack-report reads, is in the file but not in memory.
+common_cflags = $(abi_cflags) -fstack-size-section -falign-loops=1 -std=gnu11 -g -Wall -Wextra -nostdlibinc -isystem $(NEWLIB)/include \
 	-I$(SOCLE)/include -I$(SOCLE) -I$(SOCLE)/arch/$(ARCH) -I$(SOCLE)/boards/$(BOARD) -DSOCLE_BOARD='"$(BOARD)"'
 
 kernel_cflags = -ffreestanding $(no_fpu_cflags)
