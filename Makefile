@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run image images runtime test debug bench install clean FORCE
+.PHONY: help run image images runtime test debug stack-report bench install clean FORCE
 
 ARCH = x86_64
 APP = examples/tour
@@ -29,6 +29,7 @@ help:
 	@echo 'make test     every test; with ARCH=, those of one architecture; TESTS= picks by name (pytest -k)'
 	@echo 'make image    builds APP; the last line is the path of the image'
 	@echo 'make debug    runs APP under gdb'
+	@echo 'make stack-report  how much stack each foreign entry of APP takes: worst, and measured in a run'
 	@echo 'make bench    measures operations in guest instructions; JSON=1: for machines'
 	@echo 'make install  installs to DESTDIR/PREFIX, with a command socle that takes the same words'
 	@echo 'make clean    removes what was built'
@@ -53,7 +54,7 @@ BOARD = $(firstword $(BOARDS))
 ifeq ($(filter $(BOARD),$(BOARDS)),)
 $(error BOARD=$(BOARD): for $(ARCH) there are $(BOARDS))
 endif
-ignored := $(shell tools/setup $(or $(firstword $(filter test debug,$(goals))),run) 1>&2)
+ignored := $(shell tools/setup $(or $(firstword $(filter test debug stack-report,$(goals))),run) 1>&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error the packages above are needed)
 endif
@@ -98,7 +99,7 @@ $(NEWLIB)/lib/libfdt.a: | $(NEWLIB)/lib/libc.a
 runtime: $(objects) $(out)/linker.lds $(out)/no-symbols.o
 
 include mk/apps.mk
-APPS = $(if $(filter run image debug,$(goals)),$(APP))
+APPS = $(if $(filter run image debug stack-report,$(goals)),$(APP))
 ifneq ($(words $(APPS)),$(words $(sort $(foreach a,$(APPS),$(call app_name,$(a))))))
 $(error two applications of one name: $(APPS))
 endif
@@ -117,6 +118,9 @@ run: images
 		{ n=$$?; echo "exit status $$n"; exit $$n; }
 debug: images
 	@$(PYTHON) tools/run --debug $(run_flags) $(call app_image,$(APP)) -- $(quoted_args)
+stack-report: images
+	@$(PYTHON) tools/stack-report $(call app_image,$(APP)) $(app_objects) $(objects) -- \
+		$(run_flags) $(call app_image,$(APP)) -- $(quoted_args)
 bench:
 	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) $(if $(JSON),--json)
 test:
