@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run image images runtime test debug stack-report bench install clean FORCE
+.PHONY: help run image images runtime test soak debug stack-report bench install clean FORCE
 
 ARCH = x86_64
 APP = examples/tour
@@ -27,6 +27,7 @@ app_list := $(patsubst %/,%,$(filter-out %.toml %.py %.pyc,$(wildcard examples/*
 help:
 	@echo 'make run      builds APP and runs it under QEMU'
 	@echo 'make test     every test; with ARCH=, those of one architecture; TESTS= picks by name (pytest -k)'
+	@echo 'make soak     MINUTES=n of chaos, seed after seed, or until something fails; SEED= is the first one'
 	@echo 'make image    builds APP; the last line is the path of the image'
 	@echo 'make debug    runs APP under gdb'
 	@echo 'make stack-report  how much stack each foreign entry of APP takes: worst, and measured in a run'
@@ -126,6 +127,9 @@ bench:
 test:
 	@$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
 		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) qemu-tests tests
+soak:
+	@$(PYTHON) tools/soak --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
+		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH))
 endif
 
 clean:

@@ -1,7 +1,4 @@
 """Options, the build of all images before the first test, and the last line: `N passed, N failed`."""
-import json
-import os
-
 import qemu
 
 
@@ -19,13 +16,7 @@ def pytest_sessionstart(session):
     if hasattr(config, "workerinput") or config.option.collectonly or config.option.keyword:
         return
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    failed = {}
-    for arch in archs(config):
-        reporter.write_line(f"building the images for {arch}", flush=True)
-        failed |= qemu.build_all(arch)
-    (qemu.TREE / "build").mkdir(exist_ok=True)
-    (qemu.TREE / "build/not-built.json").write_text(json.dumps(failed))
-    os.environ["SOCLE_BUILT"] = str(qemu.TREE / "build/not-built.json")  # the workers inherit it
+    qemu.build_once(archs(config), reporter.write_line)
 
 
 def pytest_generate_tests(metafunc):

@@ -75,6 +75,17 @@ def build_all(arch):
     return failed
 
 
+def build_once(archs, say=print):
+    """Builds every image before the first is asked for, by this process or one that it starts."""
+    failed = {}
+    for arch in archs:
+        say(f"building the images for {arch}", flush=True)
+        failed |= build_all(arch)
+    (TREE / "build").mkdir(exist_ok=True)
+    (TREE / "build/not-built.json").write_text(json.dumps(failed))
+    os.environ["SOCLE_BUILT"] = str(TREE / "build/not-built.json")
+
+
 def image_path(case):
     """The built image. Raises TableError with make's words if it does not build."""
     arch, image = case["arch"], case["image"]
