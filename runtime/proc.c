@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "runtime/runq.h"
 #include "runtime/runtime.h"
 
 #define DEFAULT_STACK ((size_t)(sizeof(void *) == 8 ? 256 : 64) << 10)
@@ -29,8 +30,6 @@ struct p p0; /* all zero until runtime_init_g0(), lest the queue take room in th
 
 static struct {
 	struct lock lock;
-	struct g *head, *tail; /* the global run queue: what overflows the local ones */
-	unsigned queued;
 	struct m *idle; /* parked, without a p */
 	unsigned idles;
 	struct m *dead; /* parked for good: their stacks are to be freed by another m */
@@ -50,74 +49,13 @@ void lock_held(struct lock *l)
 
 /* ---- Run queues ---- */
 
-static NOINLINE void global_put(struct g *g)
-{
-	lock(&sched.lock);
-	g->next = NULL;
-	if (sched.queued++ == 0)
-		sched.head = g;
-	else
-		sched.tail->next = g;
-	sched.tail = g;
-	unlock(&sched.lock);
-}
-
-static NOINLINE struct g *global_get(void)
-{
-	struct g *g;
-
-	if (sched.queued == 0)
-		return NULL;
-	lock(&sched.lock);
-	g = sched.head;
-	if (g != NULL) {
-		sched.head = g->next;
-		sched.queued--;
-	}
-	unlock(&sched.lock);
-	return g;
-}
-
-/* The owner's only. The release of tail publishes the slot to takers; the acquire of head pairs with their release,
- * so that a slot is not written before it has been read. */
-static ALWAYS_INLINE void run_queue_put(struct p *p, struct g *g)
-{
-	unsigned tail = atomic_load_explicit(&p->tail, memory_order_relaxed);
-
-	if (tail != atomic_load_explicit(&p->head, memory_order_acquire) + RUN_QUEUE) {
-		p->queue[tail % RUN_QUEUE] = g;
-		atomic_store_explicit(&p->tail, tail + 1, memory_order_release);
-		return;
-	}
-	global_put(g);
-}
-
-static ALWAYS_INLINE struct g *run_queue_get(struct p *p)
-{
-	unsigned head = atomic_load_explicit(&p->head, memory_order_acquire);
-	struct g *g;
-
-	do {
-		if (head == atomic_load_explicit(&p->tail, memory_order_relaxed))
-			return NULL;
-		g = p->queue[head % RUN_QUEUE];
-	} while (!atomic_compare_exchange_weak_explicit(&p->head, &head, head + 1, memory_order_release,
-							memory_order_acquire));
-	__builtin_assume(g != NULL);
-	return g;
-}
-
-SOCLE_UNCHECKED bool anyone_runnable(const struct p *p)
-{
-	return atomic_load_explicit(&p->head, memory_order_relaxed) !=
-		       atomic_load_explicit(&p->tail, memory_order_relaxed) ||
-	       sched.queued > 0;
-}
+SOCLE_UNCHECKED bool anyone_runnable(const struct p *p) { return !run_queue_empty(&p->queue) || !global_queue_empty(); }
 
 /* Whoever runs, or will run before g, has a turn of limited length from now on. */
 static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
 {
-	run_queue_put(p, g);
+	if (!run_queue_put(&p->queue, g))
+		global_queue_put(g);
 	if (!p->ticking)
 		start_turn(p);
 }
@@ -293,9 +231,9 @@ static NOINLINE struct g *look_globally(struct p *p)
 	struct g *g;
 
 	p->until_global = chaos_random() == 0 ? 60 : 0;
-	if (chaos_random() & 1 && (g = run_queue_get(p)) != NULL)
-		run_queue_put(p, g);
-	return global_get();
+	if (chaos_random() & 1 && (g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
+		run_queue_put(&p->queue, g);
+	return global_queue_get();
 }
 
 /* Threads share the CPU by time. On g0. */
@@ -330,9 +268,9 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 			serve_tick(p);
 		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
 			return g;
-		if ((g = run_queue_get(p)) != NULL)
+		if ((g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
 			return g;
-		if ((g = global_get()) != NULL)
+		if ((g = global_queue_get()) != NULL)
 			return g;
 		idle(m);
 	}

@@ -3,7 +3,7 @@
  * channels, timers, foreign calls. Knows nothing of page tables or traps. Compiled checked.
  *
  * Lock order: the lock of a channel or a sync object (of several channels: by address; a condition's before its mutex's),
- * timers_lock, a race's, sched.lock. Nothing is locked while kernel/ is asked for memory.
+ * timers_lock, a race's, sched.lock or the global run queue's. Nothing is locked while kernel/ is asked for memory.
  */
 #ifndef SOCLE_RUNTIME_H
 #define SOCLE_RUNTIME_H
@@ -110,11 +110,16 @@ struct m {
 
 enum { TIMERS_DUE = 1, THREADS_DUE = 2 };
 
+/* See runq.h. */
+struct run_queue {
+	atomic_uint head, tail; /* tail: the owner's. head: whoever takes, by compare and swap */
+	struct g *_Atomic slot[RUN_QUEUE];
+};
+
 struct p {
 	unsigned id;
-	unsigned until_global;	/* counts down: every 61st time the global queue comes first */
-	atomic_uint head, tail; /* tail: the owner's. head: whoever takes, by compare and swap */
-	struct g *queue[RUN_QUEUE];
+	unsigned until_global; /* counts down: every 61st time the global queue comes first */
+	struct run_queue queue;
 	uint32_t random; /* select's: any start is good */
 	struct lock timers_lock;
 	struct timer *timers;	 /* heap.c: earliest first */

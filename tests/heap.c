@@ -1,29 +1,8 @@
 /* The heap of timers: against a plain model, in random order, with removal from anywhere; and a million at once. */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "runtime/heap.c"
-
-static unsigned passed, failed;
-
-static void check(bool condition, const char *what)
-{
-	if (condition) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("failed: %s\n", what);
-}
-
-static uint32_t random_number(void)
-{
-	static uint32_t x = 1;
-
-	x ^= x << 13;
-	x ^= x >> 17;
-	return x ^= x << 5;
-}
+#include "runtime/heap.h"
+#include "tests/check.h"
 
 /* Every node is not before its parent, and back links lead to where the others come from. Counts the nodes. */
 static size_t count_valid(const struct timer *parent)
@@ -80,7 +59,7 @@ static void test_against_model(void)
 		wrong += (heap != NULL ? count_valid(heap) : 0) != n;
 		wrong += (heap != NULL ? heap->deadline : INT64_MAX) != model_earliest(timers);
 	}
-	check(wrong == 0, "30,000 changes: valid, complete, the earliest first");
+	CHECK(wrong == 0, "30,000 changes: valid, complete, the earliest first");
 }
 
 static void test_sorts(void)
@@ -101,16 +80,15 @@ static void test_sorts(void)
 		last = heap->deadline;
 		heap = heap_remove(heap, heap);
 	}
-	check(wrong == 0, "a million come out in order");
-	check(n == MILLION - (MILLION + 2) / 3, "all of them, but for those taken out");
+	CHECK(wrong == 0, "a million come out in order");
+	CHECK(n == MILLION - (MILLION + 2) / 3, "all of them, but for those taken out");
 	free(timers);
 }
 
 int main(void)
 {
 	test_against_model();
-	if (failed == 0) /* a broken heap may have no end */
+	if (checks_failed == 0) /* a broken heap may have no end */
 		test_sorts();
-	printf("checks: %u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return end_checks();
 }

@@ -1,4 +1,5 @@
-"""Host unit tests: each tests/NAME.c, which includes the machine-independent code it tests, under ASan and UBSan."""
+"""Host unit tests of machine-independent code: each tests/NAME.c, linked with the sources it tests, under ASan and
+UBSan; and where there are threads, under TSan."""
 import re
 import subprocess
 from pathlib import Path
@@ -6,18 +7,29 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+QUEUES = ["runtime/heap.c", "runtime/time.c", "runtime/wait.c"]
+LINKED = {  # what they do not include
+    "concurrent": [*QUEUES, "runtime/chan.c", "runtime/select.c", "runtime/sync.c"],
+    "heap": ["runtime/heap.c"],
+    "runq": ["runtime/runq.c"],
+    "wait": QUEUES,
+}
+THREADED = ["concurrent", "runq"]
 FLAGS = [
-    "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer",
-    "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DSOCLE_HOST_TEST",
-    f"-I{HERE.parent}", f"-I{HERE.parent}/include", f"-I{HERE}",
+    "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread",
+    "-fno-sanitize-recover=all", f"-I{HERE.parent}", f"-I{HERE.parent}/include", f"-I{HERE}",
 ]  # fmt: skip
+CASES = [(path.stem, "address,undefined") for path in sorted(HERE.glob("*.c"))]
+CASES += [(name, "thread") for name in THREADED]
 
 
-@pytest.mark.parametrize("source", sorted(path.stem for path in HERE.glob("*.c")))
-def test_host(source, tmp_path):
-    program = tmp_path / source
-    compiler = ["clang", *FLAGS, HERE / f"{source}.c", "-o", program, "-lm"]
-    built = subprocess.run(compiler, capture_output=True, text=True)
+@pytest.mark.parametrize("name, sanitizer", CASES)
+def test_host(name, sanitizer, tmp_path):
+    program = tmp_path / name
+    sources = [HERE / f"{name}.c", *(HERE.parent / path for path in LINKED.get(name, []))]
+    built = subprocess.run(
+        ["clang", *FLAGS, f"-fsanitize={sanitizer}", *sources, "-o", program], capture_output=True, text=True
+    )
     if built.returncode:
         pytest.fail(built.stderr, pytrace=False)
     ran = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)

@@ -1,41 +1,9 @@
 /* Queues of waiters: against a plain model; waiters of races that are lost are passed over. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/wait.h"
-
-struct race {
-	const void *winner;
-};
-
-/* As in wait.c, without the lock. */
-bool race_claim(struct waiter *w)
-{
-	w->queued = false;
-	if (w->race->winner != NULL)
-		return false;
-	w->race->winner = w;
-	return true;
-}
-
-bool race_over(struct waiter *w)
-{
-	w->queued = w->queued && w->race->winner == NULL;
-	return w->race->winner != NULL;
-}
-
-static unsigned passed, failed;
-
-static void check(bool condition, const char *what)
-{
-	if (condition) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("failed: %s\n", what);
-}
+#include "tests/goroutines.h"
 
 enum { MANY = 20 };
 static struct socle_waiters q;
@@ -99,7 +67,7 @@ static void test_against_model(void)
 		}
 		wrong += !same() || has_waiter(&q) != (n > 0);
 	}
-	check(wrong == 0, "100,000 changes");
+	CHECK(wrong == 0, "100,000 changes");
 }
 
 /* One race with waiters in two queues, plain ones around them. */
@@ -113,19 +81,21 @@ static void test_races(void)
 	put_waiter(&a, &w[2]);
 	put_waiter(&b, &w[1]);
 	put_waiter(&b, &w[3]);
-	check(has_waiter(&a) && has_waiter(&b), "both can wake it");
-	check(take_waiter(&b) == &w[1] && race.winner == &w[1], "the first of b wins");
-	check(!has_waiter(&b) && b.head == NULL, "its other waiter in b is void, and gone");
-	check(!w[3].queued && w[0].queued, "one was taken out, one not yet");
-	check(take_waiter(&a) == &w[2], "in a the plain one is next");
-	check(!w[0].queued && a.head == NULL, "the void one before it is gone");
-	check(take_waiter(&a) == NULL && take_waiter(&b) == NULL, "both are empty");
+	CHECK(has_waiter(&a) && has_waiter(&b), "both can wake it");
+	CHECK(take_waiter(&b) == &w[1] && race.winner == &w[1], "the first of b wins");
+	CHECK(!has_waiter(&b) && b.head == NULL, "its other waiter in b is void, and gone");
+	CHECK(!w[3].queued && w[0].queued, "one was taken out, one not yet");
+	CHECK(take_waiter(&a) == &w[2], "in a the plain one is next");
+	CHECK(!w[0].queued && a.head == NULL, "the void one before it is gone");
+	CHECK(take_waiter(&a) == NULL && take_waiter(&b) == NULL, "both are empty");
 }
 
 int main(void)
 {
+	static struct goroutine self;
+
+	become(&self);
 	test_against_model();
 	test_races();
-	printf("checks: %u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return end_checks();
 }

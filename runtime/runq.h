@@ -1,0 +1,58 @@
+/*
+ * Queues of goroutines that can run, as in Go. Each p has a ring of its own: its owner puts at the tail and takes from
+ * the head without a lock, and others may take from the head too. What finds the ring full goes to the global queue, a
+ * list under a lock.
+ *
+ * Rejected: a deque, of which the owner takes the youngest (Chase and Lev): two goroutines that yield to each other
+ * would keep all others waiting.
+ */
+#ifndef SOCLE_RUNQ_H
+#define SOCLE_RUNQ_H
+
+#include "runtime/runtime.h"
+
+/* Nearly all there is to a yield, so it is inlined there. Head and tail count up and wrap; what lies at a place is
+ * theirs modulo RUN_QUEUE. */
+
+/* The owner's only. False: it is full. The release of tail publishes the slot to takers; the acquire of head pairs with
+ * their release, so that a slot is not written before it has been read. */
+static ALWAYS_INLINE bool run_queue_put(struct run_queue *q, struct g *g)
+{
+	unsigned tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+
+	if (tail == atomic_load_explicit(&q->head, memory_order_acquire) + RUN_QUEUE)
+		return false;
+	atomic_store_explicit(&q->slot[tail % RUN_QUEUE], g, memory_order_relaxed);
+	atomic_store_explicit(&q->tail, tail + 1, memory_order_release);
+	return true;
+}
+
+/* NULL: it is empty. `order` is memory_order_relaxed for the owner, who wrote tail and the slots; memory_order_acquire
+ * for anybody else: of head, so that the tail loaded after it is not an older one; of tail, for what it publishes. Only
+ * who wins head keeps what was in the slot: the owner may write a slot that a loser still reads. */
+static ALWAYS_INLINE struct g *run_queue_get(struct run_queue *q, memory_order order)
+{
+	unsigned head = atomic_load_explicit(&q->head, order);
+	struct g *g;
+
+	do {
+		if (head == atomic_load_explicit(&q->tail, order))
+			return NULL;
+		g = atomic_load_explicit(&q->slot[head % RUN_QUEUE], memory_order_relaxed);
+	} while (!atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1, memory_order_release, order));
+	__builtin_assume(g != NULL);
+	return g;
+}
+
+/* On any CPU, but then it may be over a moment later. */
+static ALWAYS_INLINE bool run_queue_empty(const struct run_queue *q)
+{
+	return atomic_load_explicit(&q->head, memory_order_relaxed) ==
+	       atomic_load_explicit(&q->tail, memory_order_relaxed);
+}
+
+void global_queue_put(struct g *g);
+struct g *global_queue_get(void); /* NULL: it is empty */
+bool global_queue_empty(void);	  /* as above; on any stack */
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * Host threads as goroutines, each on a CPU of its own, under the real locks, queues, timers, channels and sync. park()
+ * and ready() stand for proc.c: the order of what they do is the same, a semaphore of the host's is the context.
+ */
+#ifndef GOROUTINES_H
+#define GOROUTINES_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "runtime/runtime.h"
+#include "tests/check.h"
+
+struct goroutine {
+	struct g g; /* first: what the runtime knows of it */
+	struct m m;
+	struct p p;
+	sem_t context;
+	pthread_t thread;
+	void (*fn)(void *);
+	void *arg;
+};
+
+_Thread_local struct tcb *current_tcb;
+
+void fatal(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+	abort();
+}
+
+void lock_held(struct lock *l)
+{
+	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire))
+		sched_yield(); /* the holder may have no CPU of the host's */
+}
+
+void park(struct lock *release, const char *why, const void *on)
+{
+	struct goroutine *self = (struct goroutine *)getg();
+
+	self->g.waiting_for = why;
+	self->g.waiting_on = on;
+	self->g.locks--;
+	ASSERT(self->g.locks == 0, "park: a lock is held besides the one to release");
+	self->g.status = G_WAITING;
+	atomic_store_explicit(&release->held, 0, memory_order_release);
+	while (sem_wait(&self->context) != 0)
+		;
+	self->g.status = G_RUNNING;
+}
+
+void ready(struct g *g)
+{
+	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
+	g->status = G_RUNNABLE;
+	sem_post(&((struct goroutine *)g)->context);
+}
+
+/* ---- What time.c and sync.c ask of the rest ---- */
+
+int64_t clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+void timers_changed(struct p *p) { (void)p; } /* nobody waits for the hardware: see run_timers() */
+void socle_yield(void) { sched_yield(); }
+void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg) { *c = (struct socle_cleanup){fn, arg, NULL}; }
+void socle_cleanup_pop(struct socle_cleanup *c, int execute)
+{
+	if (execute)
+		c->fn(c->arg);
+}
+
+/* ---- Starting them, and waiting for their end ---- */
+
+/* The calling thread runs it from here on. */
+static inline void become(struct goroutine *self)
+{
+	current_tcb = &self->g.tcb;
+	self->g.m = &self->m;
+	self->m.p = &self->p;
+	self->g.status = G_RUNNING;
+}
+
+static inline void *start_goroutine(void *arg)
+{
+	struct goroutine *self = arg;
+
+	become(self);
+	self->fn(self->arg);
+	CHECK(self->g.locks == 0, "no lock is left held");
+	return NULL;
+}
+
+static inline void start(struct goroutine *g, void (*fn)(void *), void *arg)
+{
+	*g = (struct goroutine){.fn = fn, .arg = arg};
+	sem_init(&g->context, 0, 0);
+	pthread_create(&g->thread, NULL, start_goroutine, g);
+}
+
+static inline void join(struct goroutine *g)
+{
+	pthread_join(g->thread, NULL);
+	sem_destroy(&g->context);
+}
+
+#endif

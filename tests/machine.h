@@ -1,0 +1,15 @@
+/* The host as a port: what arch.h asks of machine.h, as far as the code under test uses it. */
+#ifndef SOCLE_MACHINE_H
+#define SOCLE_MACHINE_H
+
+#define PAGE_SIZE 4096
+#define RAM_MAX (1ul << 47)
+
+/* Nobody's under Linux, ASan and TSan alike: below where programs are loaded. */
+#define ARENA_LO 0x550000000000ul
+#define ARENA_HI 0x551000000000ul
+
+extern _Thread_local struct tcb *current_tcb; /* a host thread stands for a CPU */
+static inline struct tcb *arch_tcb(void) { return current_tcb; }
+
+#endif

@@ -1,0 +1,156 @@
+/* Run queues: against a plain model; and with an owner and takers at once, each on a thread of the host. */
+#include "runtime/runq.h"
+#include "tests/goroutines.h"
+
+#define MANY 400 /* more than fit in a ring */
+
+static struct g gs[MANY];
+static struct run_queue ring;
+
+/* ---- one thread ---- */
+
+/* From just below the largest number: head and tail wrap. */
+static void test_ring_against_model(void)
+{
+	struct g *model[RUN_QUEUE];
+	unsigned n = 0, wrong = 0;
+
+	ring.head = ring.tail = -1000u;
+	for (unsigned i = 0; i < 100000; i++) {
+		struct g *g = &gs[i % MANY], *expected = n > 0 ? model[0] : NULL;
+
+		if (random_number() % 100 < (i / 1000 % 2 ? 70 : 30)) { /* full at times, empty at times */
+			wrong += run_queue_put(&ring, g) != (n < RUN_QUEUE);
+			if (n < RUN_QUEUE)
+				model[n++] = g;
+		} else {
+			wrong += run_queue_get(&ring, memory_order_relaxed) != expected;
+			for (unsigned k = 1; k < n; k++)
+				model[k - 1] = model[k];
+			n -= n > 0;
+		}
+		wrong += run_queue_empty(&ring) != (n == 0);
+	}
+	CHECK(wrong == 0, "the ring: first in, first out, 256 of them");
+	while (run_queue_get(&ring, memory_order_relaxed) != NULL)
+		;
+}
+
+static void test_global_against_model(void)
+{
+	unsigned in = 0, out = 0, wrong = 0;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		if (random_number() % 2 && in - out < MANY)
+			global_queue_put(&gs[in++ % MANY]);
+		else if (in != out)
+			wrong += global_queue_get() != &gs[out++ % MANY];
+		else
+			wrong += global_queue_get() != NULL;
+		wrong += global_queue_empty() != (in == out);
+	}
+	while (global_queue_get() != NULL)
+		;
+	CHECK(wrong == 0, "the global queue: first in, first out");
+}
+
+/* ---- several ---- */
+
+#define ROUNDS 300000
+#define TAKERS 3
+
+static atomic_bool over;
+static atomic_uint taken, taken_by_others, wrong_contents;
+
+/* Whoever has taken a g has it alone, and sees what was written before it was put. */
+static void take(struct g *g)
+{
+	wrong_contents += g->arg != (void *)(g->id * 3);
+	g->callbacks++;
+	taken++;
+}
+
+/* What is taken goes back to the owner through the global queue. */
+static void takes(void *unused)
+{
+	struct g *g;
+
+	(void)unused;
+	for (bool last = false; !last;) {
+		last = over;
+		while ((g = run_queue_get(&ring, memory_order_acquire)) != NULL) {
+			take(g);
+			taken_by_others++;
+			global_queue_put(g);
+		}
+		sched_yield();
+	}
+}
+
+/* One that is free: from the global queue, or taken from the own ring. */
+static struct g *owner_get(void)
+{
+	struct g *g;
+
+	for (;;) {
+		if ((g = global_queue_get()) != NULL)
+			return g;
+		if ((g = run_queue_get(&ring, memory_order_relaxed)) != NULL) {
+			take(g);
+			return g;
+		}
+	}
+}
+
+static void owns(void *unused)
+{
+	unsigned put = 0;
+
+	(void)unused;
+	for (int i = 0; i < MANY; i++)
+		global_queue_put(&gs[i]);
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		struct g *g = owner_get();
+
+		g->id = i;
+		g->arg = (void *)(g->id * 3);
+		if (run_queue_put(&ring, g)) {
+			put++;
+			continue;
+		}
+		global_queue_put(g);
+		sched_yield();
+	}
+	over = true;
+	taken -= put;
+}
+
+static void test_takers(void)
+{
+	struct goroutine owner, takers[TAKERS];
+	unsigned counted = 0;
+
+	start(&owner, owns, NULL);
+	for (int i = 0; i < TAKERS; i++)
+		start(&takers[i], takes, NULL);
+	join(&owner);
+	for (int i = 0; i < TAKERS; i++)
+		join(&takers[i]);
+	CHECK(taken == 0, "each is taken once");
+	CHECK(wrong_contents == 0, "as it was put");
+	for (int i = 0; i < MANY; i++)
+		counted += gs[i].callbacks;
+	CHECK(taken_by_others > ROUNDS / 100, "the takers have some");
+	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
+}
+
+int main(void)
+{
+	static struct goroutine self;
+
+	become(&self);
+	test_ring_against_model();
+	test_global_against_model();
+	test_takers();
+	return end_checks();
+}
