@@ -43,7 +43,7 @@ static struct {
 	struct lock lock;
 	struct stack_class class[STACK_KINDS][SIZES];
 	struct span span[SPANS];
-	int spans;
+	atomic_int spans; /* a span never moves: handlers search without the lock */
 	size_t in_use;
 } arena;
 
@@ -78,16 +78,17 @@ static struct stack_class *find_class(size_t size, enum stack_kind kind)
 /* A new span: at least one slot, twice the last one's size, less where the arena is nearly full. */
 static struct span *add_span(struct stack_class *c)
 {
-	uintptr_t lo = arena.spans == 0 ? ARENA_LO : arena.span[arena.spans - 1].hi;
+	int spans = atomic_load_explicit(&arena.spans, memory_order_relaxed);
+	uintptr_t lo = spans == 0 ? ARENA_LO : arena.span[spans - 1].hi;
 	uintptr_t size = c->next_span > c->slot ? c->next_span : c->slot, room = ARENA_HI - lo;
-	struct span *span = &arena.span[arena.spans];
+	struct span *span = &arena.span[spans];
 
 	if (size > room)
 		size = room;
-	if (size < c->slot || arena.spans == SPANS)
+	if (size < c->slot || spans == SPANS)
 		return NULL;
 	*span = (struct span){lo, lo + size / c->slot * c->slot, lo, c};
-	arena.spans++;
+	atomic_store_explicit(&arena.spans, spans + 1, memory_order_release); /* pairs with find_span() */
 	if (c->next_span < SPAN_MAX)
 		c->next_span *= 2;
 	return span;
@@ -103,6 +104,7 @@ static uintptr_t new_slot(struct stack_class *c)
 	if (span == NULL)
 		return 0;
 	span->next += c->slot;
+	arena.in_use++;
 	return span->next;
 }
 
@@ -112,6 +114,7 @@ static void return_slot(struct stack_class *c, uintptr_t end)
 	lock(&arena.lock);
 	if (c->span->next == end)
 		c->span->next -= c->slot;
+	arena.in_use--;
 	unlock(&arena.lock);
 }
 
@@ -157,8 +160,10 @@ struct stack *stack_alloc(size_t size, enum stack_kind kind)
 	lock(&arena.lock);
 	c = find_class(size, kind);
 	s = c == NULL ? NULL : c->free;
-	if (s != NULL)
+	if (s != NULL) {
 		c->free = s->next_free;
+		arena.in_use++;
+	}
 	unlock(&arena.lock);
 	if (c == NULL) {
 		errno = EINVAL;
@@ -167,7 +172,6 @@ struct stack *stack_alloc(size_t size, enum stack_kind kind)
 	if (s == NULL && (s = unused_stack(c)) == NULL)
 		return NULL;
 	s->in_use = true;
-	arena.in_use++;
 	return s;
 }
 
@@ -228,7 +232,7 @@ size_t stacks_in_use(void) { return arena.in_use; }
 
 static struct span *find_span(uintptr_t address)
 {
-	int lo = 0, hi = arena.spans;
+	int spans = atomic_load_explicit(&arena.spans, memory_order_acquire), lo = 0, hi = spans;
 
 	while (lo < hi) { /* the first span that ends above the address */
 		int middle = (lo + hi) / 2;
@@ -238,8 +242,7 @@ static struct span *find_span(uintptr_t address)
 		else
 			hi = middle;
 	}
-	return lo < arena.spans && address >= arena.span[lo].lo && address < arena.span[lo].next ? &arena.span[lo]
-												 : NULL;
+	return lo < spans && address >= arena.span[lo].lo ? &arena.span[lo] : NULL;
 }
 
 struct stack *stack_find(uintptr_t address)

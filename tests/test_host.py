@@ -12,9 +12,10 @@ LINKED = {  # what they do not include
     "concurrent": [*QUEUES, "runtime/chan.c", "runtime/select.c", "runtime/sync.c"],
     "heap": ["runtime/heap.c"],
     "runq": ["runtime/runq.c"],
+    "stack": ["runtime/stack.c"],
     "wait": QUEUES,
 }
-THREADED = ["concurrent", "runq"]
+THREADED = ["concurrent", "runq", "stack"]
 FLAGS = [
     "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread",
     "-fno-sanitize-recover=all", f"-I{HERE.parent}", f"-I{HERE.parent}/include", f"-I{HERE}",
