@@ -393,7 +393,7 @@ void get_p_back(void *arg)
 
 	g->locked_m = m;
 	g->status = G_RUNNABLE;
-	global_put(g);
+	global_queue_put(g);
 	wake_idle_m(&p0);
 	park_m(m);
 	g->status = G_RUNNING;
