@@ -200,13 +200,13 @@ static void test_end_without_p(void)
 /* ---- all the registers of foreign code survive the switches ---- */
 
 enum { HOLDERS = 3 };
-static struct registers registers[HOLDERS];
-static int holding;
+static struct holding holdings[HOLDERS];
+static int holders;
 
-static void holder(void *r)
+static void holder(void *holding)
 {
-	CHECK(socle_foreign_call(hold_registers, r) == 0);
-	holding--;
+	CHECK(socle_foreign_call(hold_registers, holding) == 0);
+	holders--;
 }
 
 static void test_registers(void)
@@ -214,19 +214,19 @@ static void test_registers(void)
 	unsigned before = thread_switches();
 	int kept = 0;
 
-	holding = HOLDERS;
+	holders = HOLDERS;
 	stop = false;
 	for (int i = 0; i < HOLDERS; i++) {
-		registers[i] = (struct registers){.times = 5000000, .seed = (unsigned char)(i * 31)};
-		socle_go(holder, &registers[i]);
+		holdings[i] = (struct holding){.times = 5000000, .seed = (uint32_t)i * 31};
+		socle_go(holder, &holdings[i]);
 	}
 	socle_go(loop, (void *)&loops[0]);
-	while (holding > 0)
+	while (holders > 0)
 		socle_sleep(10 * MS);
 	stop = true;
 	wait_for_others();
 	for (int i = 0; i < HOLDERS; i++)
-		kept += registers[i].kept;
+		kept += holdings[i].kept;
 	CHECK(kept == HOLDERS);
 	CHECK(thread_switches() - before > 2 * HOLDERS);
 }

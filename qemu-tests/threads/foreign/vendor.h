@@ -16,10 +16,10 @@ void spin(void *arg);	       /* a struct spin */
 void spin_and_fail(void *arg); /* the same, then reads address 8 */
 void spin_and_panic(void *arg);
 
-/* Holds every vector and floating-point register for `times` rounds; true: they were all as before. */
-struct registers {
+/* Holds every register for so many rounds. kept: they were all as before. */
+struct holding {
 	unsigned long times;
-	unsigned char seed;
+	uint32_t seed;
 	bool kept;
 };
-void hold_registers(void *arg);
+void hold_registers(void *holding);
