@@ -32,19 +32,41 @@ static int refuse(int error)
 	return -1;
 }
 
-/* Queues the caller and waits. c->lock is held. False: the channel was closed. */
-static bool wait(socle_chan *c, struct socle_waiters *q, void *elem, const char *why)
+/* Queues the caller and waits. c->lock is held. 0, or EPIPE: the channel was closed. */
+static ALWAYS_INLINE int wait(socle_chan *c, struct socle_waiters *q, void *elem, const char *why)
 {
-	struct waiter w;
+	struct waiter w; /* not all of it: `done` is for the one who wakes it to say */
 
 	w.g = getg();
 	w.race = NULL;
 	w.elem = elem;
-	w.done = false;
 	put_waiter(q, &w);
 	park(&c->lock, why, c);
-	return w.done;
+	return w.done ? 0 : EPIPE;
 }
+
+/* Both are compiled twice: for elements of a word, whose copying is one instruction, not a call; and for any. */
+
+static ALWAYS_INLINE int send(socle_chan *c, const void *elem, size_t size)
+{
+	int error;
+
+	lock(&c->lock);
+	error = try_send(c, elem, size, NULL);
+	return error != WOULD_WAIT ? error : wait(c, &c->senders, (void *)elem, "sending on channel");
+}
+
+static ALWAYS_INLINE int recv(socle_chan *c, void *elem, size_t size)
+{
+	int error;
+
+	lock(&c->lock);
+	error = try_recv(c, elem, size, NULL);
+	return error != WOULD_WAIT ? error : wait(c, &c->receivers, elem, "receiving from channel");
+}
+
+static NOINLINE int send_any(socle_chan *c, const void *elem) { return send(c, elem, c->elem_size); }
+static NOINLINE int recv_any(socle_chan *c, void *elem) { return recv(c, elem, c->elem_size); }
 
 int socle_chan_send(socle_chan *c, const void *elem)
 {
@@ -54,13 +76,8 @@ int socle_chan_send(socle_chan *c, const void *elem)
 		return -1;
 	if (c == NULL)
 		return refuse(EINVAL);
-	lock(&c->lock);
-	error = try_send(c, elem, NULL);
-	if (error == 0)
-		return 0;
-	if (error == WOULD_WAIT && wait(c, &c->senders, (void *)elem, "sending on channel"))
-		return 0;
-	return refuse(EPIPE);
+	error = c->elem_size == sizeof(uintptr_t) ? send(c, elem, sizeof(uintptr_t)) : send_any(c, elem);
+	return error == 0 ? 0 : refuse(EPIPE);
 }
 
 int socle_chan_recv(socle_chan *c, void *elem)
@@ -71,14 +88,21 @@ int socle_chan_recv(socle_chan *c, void *elem)
 		return -1;
 	if (c == NULL)
 		return refuse(EINVAL);
-	lock(&c->lock);
-	error = try_recv(c, elem, NULL);
-	if (error == 0)
-		return 0;
-	if (error == WOULD_WAIT && wait(c, &c->receivers, elem, "receiving from channel"))
-		return 0;
-	zero_elem(c, elem);
-	return refuse(EPIPE);
+	error = c->elem_size == sizeof(uintptr_t) ? recv(c, elem, sizeof(uintptr_t)) : recv_any(c, elem);
+	return error == 0 ? 0 : refuse(EPIPE);
+}
+
+/* Takes all out of q, to be told that the channel is closed. */
+static void take_all(socle_chan *c, struct socle_waiters *q, struct socle_waiters *taken)
+{
+	struct waiter *w;
+
+	while ((w = take_waiter(q)) != NULL) {
+		w->done = false;
+		if (q == &c->receivers)
+			zero_elem(w->elem, c->elem_size);
+		put_waiter(taken, w);
+	}
 }
 
 int socle_chan_close(socle_chan *c)
@@ -96,8 +120,8 @@ int socle_chan_close(socle_chan *c)
 		return refuse(EPIPE);
 	}
 	c->closed = true;
-	while ((w = take_waiter(&c->receivers)) != NULL || (w = take_waiter(&c->senders)) != NULL)
-		put_waiter(&woken, w);
+	take_all(c, &c->receivers, &woken);
+	take_all(c, &c->senders, &woken);
 	unlock(&c->lock);
 	while ((w = woken.head) != NULL) {
 		woken.head = w->next; /* before ready: w lies on the stack of g */

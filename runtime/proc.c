@@ -41,26 +41,27 @@ static struct {
 /* For reports, on any stack. */
 SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
 
-void lock_held(struct lock *l)
-{
-	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* pairs with unlock's release */
-		;
-}
-
 /* ---- Run queues ---- */
 
 SOCLE_UNCHECKED bool anyone_runnable(const struct p *p) { return !run_queue_empty(&p->queue) || !global_queue_empty(); }
 
-/* Whoever runs, or will run before g, has a turn of limited length from now on. */
-static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
+static NOINLINE void put_globally(struct g *g, struct p *p)
 {
-	if (!run_queue_put(&p->queue, g))
-		global_queue_put(g);
+	global_queue_put(g);
 	if (!p->ticking)
 		start_turn(p);
 }
 
-/* Unchecked, like park() and socle_yield(): short, on the path of every switch, and within the slack of a caller that
+/* Whoever runs, or will run before g, has a turn of limited length from now on. Nothing is left to do after a call. */
+static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
+{
+	if (!run_queue_put(&p->queue, g))
+		put_globally(g, p);
+	else if (!p->ticking)
+		start_turn(p);
+}
+
+/* Unchecked, like socle_yield(): short, on the path of every switch, and within the slack of a caller that
  * was checked. */
 SOCLE_UNCHECKED void ready(struct g *g)
 {
@@ -232,7 +233,7 @@ static NOINLINE struct g *look_globally(struct p *p)
 
 	p->until_global = chaos_random() == 0 ? 60 : 0;
 	if (chaos_random() & 1 && (g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
-		run_queue_put(&p->queue, g);
+		run_queue_put(&p->queue, g); /* its own place is free */
 	return global_queue_get();
 }
 
@@ -305,7 +306,7 @@ void schedule(void) { schedule_m(getg()->m); }
  * seen to it that there is room for more below it than it takes. */
 
 /* On g0, the context of g saved: from here on others may resume it. */
-static SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
+SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
 	struct lock *release = g->release;
@@ -317,16 +318,6 @@ static SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 	g->status = G_WAITING;
 	atomic_store_explicit(&release->held, 0, memory_order_release); /* as unlock(): from here on g is another's */
 	schedule_m(m);
-}
-
-SOCLE_UNCHECKED void park(struct lock *release, const char *why, const void *on)
-{
-	struct g *g = getg();
-
-	g->release = release;
-	g->waiting_for = why;
-	g->waiting_on = on;
-	arch_mcall(&g->m->g0.tcb, park_on_g0);
 }
 
 static SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)

@@ -10,24 +10,16 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdatomic.h> /* newlib's wants stdint.h before it */
 
 #include "kernel/kernel.h"
 #include "runtime/heap.h"
+#include "runtime/lock.h"
 #include "socle.h"
 
 /* What lies below stackguard: room for a checked function's small frame (compared without its size), for the unchecked
  * kernel code it calls, and for the overflow report itself. */
 #define STACK_SLACK 2048
 #define G0_SLACK 4096
-
-/* On the path of every switch. What it calls when it must not go straight on is NOINLINE, to keep it short. */
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define NOINLINE __attribute__((noinline))
-
-struct lock {
-	atomic_uint held;
-};
 
 /* ---- stack.c ---- */
 
@@ -137,29 +129,26 @@ extern struct p p0;
 
 static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
 static inline SOCLE_UNCHECKED const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }
-void lock_held(struct lock *l); /* waits for it */
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
 /* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
 static ALWAYS_INLINE void lock(struct lock *l)
 {
 	getg()->locks++;
-	if (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* pairs with unlock's release */
-		lock_held(l);
-}
-
-static inline bool try_lock(struct lock *l)
-{
-	if (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* as in lock() */
-		return false;
-	getg()->locks++;
-	return true;
+	spin_lock(l);
 }
 
 static ALWAYS_INLINE void unlock(struct lock *l)
 {
-	atomic_store_explicit(&l->held, 0, memory_order_release);
+	spin_unlock(l);
 	getg()->locks--;
+}
+
+/* As lock(), of one that nobody else knows yet. */
+static ALWAYS_INLINE void lock_new(struct lock *l)
+{
+	getg()->locks++;
+	atomic_init(&l->held, 1);
 }
 
 /* 0, or -1 and EPERM on g0. */
@@ -173,13 +162,24 @@ static inline int require_goroutine(void)
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
 void schedule(void) __attribute__((noreturn));			  /* on g0 */
-void park(struct lock *release, const char *why, const void *on); /* until ready(g); unlocks when it is safe to */
+void park_on_g0(struct tcb *old);
 void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
 void wake_idle_m(struct p *p);		 /* there is work for it. On any stack */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
 void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
+
+/* Until ready(g); unlocks when it is safe to. Inlined: the wait is the caller's, also in tracebacks. */
+static ALWAYS_INLINE void park(struct lock *release, const char *why, const void *on)
+{
+	struct g *g = getg();
+
+	g->release = release;
+	g->waiting_for = why;
+	g->waiting_on = on;
+	arch_mcall(&g->m->g0.tcb, park_on_g0);
+}
 
 /* ---- foreign.c ---- */
 
@@ -230,15 +230,6 @@ bool left_stack(const struct trap *t);
 void timers_run(struct p *p);	    /* readies who waits for a time that has come, sets the hardware for the next */
 void timer_arm(struct timer *t);    /* deadline, g (the caller) and race are set */
 void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
-
-/* ---- wait.c: see wait.h ---- */
-
-struct race {
-	struct lock lock;
-	const void *winner; /* a waiter or a timer; NULL: still open */
-};
-
-bool race_win(struct race *r, const void *who); /* false: somebody else was first */
 
 /* ---- preempt.c ---- */
 

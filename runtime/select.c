@@ -15,72 +15,33 @@
  */
 #include "runtime/chan.h"
 
-/* One for each case. What the k-th says of locking has nothing to do with the k-th case, but so it is one array. */
+/* A case that waits; they lie in the order of their channels' addresses. */
 struct entry {
-	struct waiter waiter;	     /* of the k-th case */
+	struct waiter waiter;
 	struct socle_waiters *queue; /* where that waits */
-	socle_chan *channel;	     /* the k-th by address: each once, those of NULL left out */
+	socle_chan *channel;
 };
 
 struct select {
-	struct socle_case *cases;
-	int n;
-	struct entry *entries, *end_channels;
+	struct entry *first, *end; /* end->channel is NULL */
+	struct socle_case **order; /* their cases */
 	struct race race;
 };
 
-/* Puts c among those in [first, end), which are sorted, if it is not there. The new end. */
-static NOINLINE struct entry *insert_channel(struct entry *first, struct entry *end, socle_chan *c)
-{
-	struct entry *at = end;
-
-	while (at > first && at[-1].channel > c)
-		at--;
-	if (at > first && at[-1].channel == c)
-		return end;
-	for (struct entry *e = end; e > at; e--)
-		e->channel = e[-1].channel;
-	at->channel = c;
-	return end + 1;
-}
-
-/* Insertion: nothing is locked yet, and cases are few, often in order. */
-static void sort_channels(struct select *s)
-{
-	struct entry *end = s->entries;
-	socle_chan *last = NULL;
-
-	for (struct socle_case *sc = s->cases, *end_case = sc + s->n; sc < end_case; sc++) {
-		socle_chan *c = sc->chan;
-
-		if (c == NULL)
-			continue;
-		if (c > last)
-			(end++)->channel = last = c;
-		else
-			end = insert_channel(s->entries, end, c);
-	}
-	s->end_channels = end;
-}
-
-static void lock_channels(struct select *s)
-{
-	for (struct entry *e = s->entries, *end = s->end_channels; e < end; e++)
-		lock(&e->channel->lock);
-}
-
+/* Cases of the same channel lie side by side. The race's lock is outermost, so the others are not counted. */
 void unlock_channels(struct select *s)
 {
-	for (struct entry *e = s->entries, *end = s->end_channels; e < end; e++)
-		unlock(&e->channel->lock);
+	for (struct entry *e = s->first; e < s->end; e++)
+		if (e[1].channel != e->channel)
+			spin_unlock(&e->channel->lock);
+	unlock(&s->race.lock);
 }
 
-static ALWAYS_INLINE bool is_ready(const struct socle_case *sc)
+/* Its channel is locked. */
+static bool is_ready(const struct socle_case *sc)
 {
 	socle_chan *c = sc->chan;
 
-	if (c == NULL)
-		return false;
 	if (sc->op == SOCLE_SEND)
 		return c->closed || c->count < c->capacity || has_waiter(&c->receivers);
 	return c->closed || c->count > 0 || has_waiter(&c->senders);
@@ -96,140 +57,219 @@ static NOINLINE unsigned random_below(unsigned n)
 	return (unsigned)((uint64_t)(x ^ x >> 16) * n >> 32);
 }
 
-/* Among those that are ready, of which `drawn` is the first. */
-static NOINLINE struct socle_case *draw_from(const struct select *s, struct socle_case *drawn)
+/* Sorts by insertion: nothing is locked yet, and cases are few, often in order. Leaves out those without a channel. */
+static void sort_cases(struct select *s, struct socle_case *cases, int n)
 {
-	unsigned ready_cases = 1;
+	int k, count = 0;
 
-	for (struct socle_case *sc = drawn + 1, *end = s->cases + s->n; sc < end; sc++)
-		if (is_ready(sc) && random_below(++ready_cases) == 0)
-			drawn = sc;
+	for (struct socle_case *sc = cases; sc < cases + n; sc++) {
+		if (sc->chan == NULL)
+			continue;
+		for (k = count++; k > 0 && s->order[k - 1]->chan > sc->chan; k--)
+			s->order[k] = s->order[k - 1];
+		s->order[k] = sc;
+	}
+	for (k = 0; k < count; k++)
+		s->first[k].channel = s->order[k]->chan;
+	s->end = s->first + count;
+	s->end->channel = NULL;
+}
+
+/* Locks all channels. A ready case, NULL when there is none. */
+static struct socle_case *lock_and_draw(struct select *s)
+{
+	struct socle_case **sc = s->order, *drawn = NULL;
+	socle_chan *last = NULL;
+	unsigned ready_cases = 0;
+
+	lock_new(&s->race.lock);
+	for (struct entry *e = s->first, *end = s->end; e < end; e++, sc++) {
+		if (e->channel != last)
+			spin_lock(&(last = e->channel)->lock);
+		if (is_ready(*sc) && (ready_cases++ == 0 || random_below(ready_cases) == 0))
+			drawn = *sc;
+	}
 	return drawn;
 }
 
-/* A ready case, NULL when there is none. The channels are locked. */
-static struct socle_case *draw(const struct select *s)
-{
-	for (struct socle_case *sc = s->cases, *end = sc + s->n; sc < end; sc++)
-		if (is_ready(sc))
-			return draw_from(s, sc);
-	return NULL;
-}
-
-static int end_case(const struct select *s, struct socle_case *sc, int error)
+static int end_case(struct socle_case *cases, struct socle_case *sc, int error)
 {
 	sc->error = error;
-	if (error != 0 && sc->op == SOCLE_RECV)
-		zero_elem(sc->chan, sc->elem);
-	return (int)(sc - s->cases);
+	return (int)(sc - cases);
 }
 
 /* Does a case that is ready, if there is any, and unlocks: its index. Otherwise -1. */
-static int do_ready_case(struct select *s)
+static int do_ready_case(struct select *s, struct socle_case *cases)
 {
 	struct socle_case *sc;
+	socle_chan *c;
 	int error;
 
-	while ((sc = draw(s)) != NULL) {
-		error = sc->op == SOCLE_SEND ? try_send(sc->chan, sc->elem, s) : try_recv(sc->chan, sc->elem, s);
+	while ((sc = lock_and_draw(s)) != NULL) {
+		c = sc->chan;
+		error = sc->op == SOCLE_SEND ? try_send(c, sc->elem, c->elem_size, s)
+					     : try_recv(c, sc->elem, c->elem_size, s);
 		if (error != WOULD_WAIT)
-			return end_case(s, sc, error);
-		/* its partner's deadline came just now, on another CPU */
+			return end_case(cases, sc, error);
+		unlock_channels(s); /* its partner's deadline came just now, on another CPU */
 	}
 	return -1;
 }
 
-static void enqueue(struct select *s)
+static NOINLINE void put_behind(struct socle_waiters *q, struct waiter *w) { put_waiter(q, w); }
+
+static ALWAYS_INLINE void enqueue(struct entry *e, struct race *r, struct g *g)
 {
-	struct g *g = getg();
-	struct entry *e = s->entries;
-
-	for (struct socle_case *sc = s->cases, *end = sc + s->n; sc < end; sc++, e++) {
-		struct waiter *w = &e->waiter;
-
-		w->queued = sc->chan != NULL;
-		if (!w->queued)
-			continue;
-		w->g = g;
-		w->race = &s->race;
-		w->elem = sc->elem;
-		w->done = false;
-		e->queue = sc->op == SOCLE_SEND ? &sc->chan->senders : &sc->chan->receivers;
-		put_waiter(e->queue, w);
-	}
+	e->waiter.g = g;
+	e->waiter.race = r;
+	if (__builtin_expect(e->queue->head == NULL, true))
+		put_waiter_first(e->queue, &e->waiter); /* fewer stores, where it is the only one */
+	else
+		put_behind(e->queue, &e->waiter);
 }
 
-/* As leave_queue(), where nobody stands in the way for all the waiters at once. */
-static void dequeue(struct select *s)
+/* The race is over, and its lock is held. False: somebody stands in the way. */
+static ALWAYS_INLINE bool try_leave(struct entry *e)
 {
-	struct socle_case *sc = s->cases, *end = sc + s->n;
-	struct entry *e = s->entries;
-	bool left = false;
+	struct lock *l = &e->channel->lock;
 
-	lock(&s->race.lock);
-	for (; sc < end; sc++, e++) {
-		if (!e->waiter.queued)
-			continue;
-		if (!try_lock(&sc->chan->lock)) {
-			left = true;
-			continue;
-		}
-		remove_waiter(e->queue, &e->waiter);
-		e->waiter.queued = false;
-		unlock(&sc->chan->lock);
-	}
-	unlock(&s->race.lock);
-	for (int i = 0; left && i < s->n; i++)
-		if (s->cases[i].chan != NULL)
-			leave_queue(s->entries[i].queue, &s->cases[i].chan->lock, &s->entries[i].waiter);
+	if (e->waiter.race == NULL)
+		return true;
+	if (!spin_try_lock(l))
+		return false;
+	remove_waiter(e->queue, &e->waiter);
+	spin_unlock(l);
+	return true;
 }
 
-/* The channels are locked, no case is ready. */
-static int wait_for_case(struct select *s, int64_t deadline)
+/* As leave_queue(), for all the waiters at once as long as nobody stands in the way. The one that won the race. */
+static ALWAYS_INLINE const struct entry *dequeue(struct entry *e, struct entry *end, struct race *r)
 {
-	struct timer t;
+	lock(&r->lock);
+	while (e < end && try_leave(e))
+		e++;
+	unlock(&r->lock);
+	for (; e < end; e++)
+		leave_queue(e->queue, &e->channel->lock, &e->waiter, r);
+	return r->winner;
+}
+
+/* The channels are locked, no case is ready. The index, or an errno, negative. */
+static int wait_for_case(struct select *s, struct socle_case *cases, int64_t deadline)
+{
+	struct timer t = {.deadline = deadline, .g = getg(), .race = &s->race};
+	struct socle_case **sc = s->order;
 	const struct entry *winner;
 
-	lock(&s->race.lock);
-	enqueue(s);
-	if (deadline != SOCLE_FOREVER) {
-		t = (struct timer){.deadline = deadline, .g = getg(), .race = &s->race};
-		timer_arm(&t);
+	for (struct entry *e = s->first; e < s->end; e++, sc++) {
+		e->queue = (*sc)->op == SOCLE_SEND ? &e->channel->senders : &e->channel->receivers;
+		e->waiter.elem = (*sc)->elem;
+		enqueue(e, &s->race, t.g);
+		if (e[1].channel != e->channel)
+			spin_unlock(&e->channel->lock);
 	}
-	unlock_channels(s);
-	park(&s->race.lock, "selecting", s->cases);
+	if (deadline != SOCLE_FOREVER)
+		timer_arm(&t);
+	park(&s->race.lock, "selecting", cases);
 	if (deadline != SOCLE_FOREVER)
 		timer_cancel(&t);
-	dequeue(s);
-	if (s->race.winner == &t) {
-		errno = ETIMEDOUT;
-		return -1;
+	winner = dequeue(s->first, s->end, &s->race);
+	if ((void *)winner == &t)
+		return -ETIMEDOUT;
+	return end_case(cases, s->order[winner - s->first], winner->waiter.done ? 0 : EPIPE);
+}
+
+/* The index, or an errno, negative. */
+static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline)
+{
+	int i;
+
+	if (n < 0 || n > SOCLE_SELECT_MAX)
+		return -EINVAL;
+	struct entry entries[n + 1];
+	struct socle_case *order[n + 1];
+	struct select s = {.first = entries, .order = order};
+
+	sort_cases(&s, cases, n);
+	i = do_ready_case(&s, cases);
+	if (i >= 0)
+		return i;
+	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
+		return wait_for_case(&s, cases, deadline);
+	unlock_channels(&s);
+	return -ETIMEDOUT;
+}
+
+/* ---- The short way: few cases, in the order of their channels' addresses, none ready, no deadline ---- */
+
+#define FEW 8
+
+/* Locks, and fills in. False: it looks ready. */
+static ALWAYS_INLINE bool lock_entry(struct entry *e, const struct socle_case *sc, socle_chan *c)
+{
+	spin_lock(&c->lock);
+	e->channel = c;
+	e->waiter.elem = sc->elem;
+	if (sc->op == SOCLE_SEND) {
+		e->queue = &c->senders;
+		return (c->closed | (uintptr_t)c->receivers.head) == 0 && c->count == c->capacity;
 	}
-	winner = s->race.winner;
-	return end_case(s, &s->cases[winner - s->entries], winner->waiter.done ? 0 : EPIPE);
+	e->queue = &c->receivers;
+	return (c->closed | c->count | (uintptr_t)c->senders.head) == 0;
+}
+
+/* False: it is not as said above, and nothing is locked. */
+static ALWAYS_INLINE bool lock_few(struct entry *first, struct entry *end, struct race *r, const struct socle_case *sc)
+{
+	struct entry *e = first;
+	socle_chan *last = NULL;
+
+	r->winner = NULL;
+	lock_new(&r->lock);
+	do {
+		socle_chan *c = sc->chan;
+
+		if (c <= last || !lock_entry(e, sc, c)) {
+			e += c > last;
+			while (e-- > first)
+				spin_unlock(&e->channel->lock);
+			unlock(&r->lock);
+			return false;
+		}
+		last = c;
+		sc++;
+	} while (++e < end);
+	return true;
+}
+
+static ALWAYS_INLINE int wait_for_few(struct entry *first, struct entry *end, struct race *r, struct socle_case *cases)
+{
+	const struct entry *winner;
+	struct entry *e = first;
+	struct g *g = getg();
+
+	do {
+		enqueue(e, r, g);
+		spin_unlock(&e->channel->lock);
+	} while (++e < end);
+	park(&r->lock, "selecting", cases);
+	winner = dequeue(first, end, r);
+	return end_case(cases, cases + (winner - first), winner->waiter.done ? 0 : EPIPE);
 }
 
 int socle_select(struct socle_case *cases, int n, int64_t deadline)
 {
+	struct entry entries[FEW];
+	struct race race;
 	int i;
 
 	if (require_goroutine() < 0)
 		return -1;
-	if (n < 0 || n > SOCLE_SELECT_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
-	struct entry entries[n + 1];
-	struct select s = {.cases = cases, .n = n, .entries = entries};
-
-	sort_channels(&s);
-	lock_channels(&s);
-	i = do_ready_case(&s);
+	if (n > 0 && n <= FEW && deadline == SOCLE_FOREVER && lock_few(entries, entries + n, &race, cases))
+		return wait_for_few(entries, entries + n, &race, cases);
+	i = select_any(cases, n, deadline);
 	if (i >= 0)
 		return i;
-	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
-		return wait_for_case(&s, deadline);
-	unlock_channels(&s);
-	errno = ETIMEDOUT;
+	errno = -i;
 	return -1;
 }

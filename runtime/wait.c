@@ -2,61 +2,20 @@
 #include "runtime/wait.h"
 #include "runtime/runtime.h"
 
-bool race_win(struct race *r, const void *who)
-{
-	bool won;
-
-	lock(&r->lock);
-	won = r->winner == NULL;
-	if (won)
-		r->winner = who;
-	unlock(&r->lock);
-	return won;
-}
-
-bool race_claim(struct waiter *w)
-{
-	struct race *r = w->race;
-	bool won;
-
-	lock(&r->lock);
-	w->queued = false;
-	won = r->winner == NULL;
-	if (won)
-		r->winner = w;
-	unlock(&r->lock);
-	return won;
-}
-
-bool race_over(struct waiter *w)
-{
-	struct race *r = w->race;
-	bool over;
-
-	lock(&r->lock);
-	over = r->winner != NULL;
-	if (over)
-		w->queued = false;
-	unlock(&r->lock);
-	return over;
-}
-
 /* The race's lock comes first here, against the order, so l is only tried. It must be so: what the queue belongs to may
  * be freed as soon as w is out of it, so l may be touched only while w is known to be in. */
-void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w)
+void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w, struct race *r)
 {
-	struct lock *race = &w->race->lock;
-
-	lock(race);
-	while (w->queued && !try_lock(l)) {
-		unlock(race);
-		lock(race);
+	lock(&r->lock);
+	while (w->race != NULL && !spin_try_lock(l)) {
+		unlock(&r->lock);
+		lock(&r->lock);
 	}
-	if (w->queued) {
+	if (w->race != NULL) {
 		remove_waiter(q, w);
-		unlock(l);
+		spin_unlock(l);
 	}
-	unlock(race);
+	unlock(&r->lock);
 }
 
 static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
@@ -67,13 +26,12 @@ static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w
 
 	lock(&race.lock);
 	w->race = &race;
-	w->queued = true;
 	put_waiter(q, w);
 	timer_arm(&t);
 	unlock(l);
 	park(&race.lock, why, on);
 	timer_cancel(&t);
-	leave_queue(q, l, w);
+	leave_queue(q, l, w, &race);
 	return race.winner == w;
 }
 

@@ -11,23 +11,64 @@
 #ifndef SOCLE_WAIT_H
 #define SOCLE_WAIT_H
 
+#include "runtime/lock.h"
 #include "socle.h"
 
-struct lock;
-struct race;
+struct race {
+	struct lock lock;
+	const void *winner; /* a waiter or a timer; NULL: still open */
+};
 
 struct waiter {
 	struct g *g;
 	struct waiter *next, *prev; /* kept by the queue; prev is undefined in the first */
-	struct race *race;	    /* NULL: only this queue wakes g */
+	struct race *race;	    /* NULL: only this queue wakes g; or w was in a race, and was taken out since */
 	void *elem;		    /* to copy from or to; may be NULL in a receiver */
-	bool queued;		    /* kept only where there is a race; race->lock */
 	bool hand_over;		    /* a mutex: not just to be woken */
 	bool done; /* the element changed hands, the object is held; false when woken by something else */
 };
 
-bool race_claim(struct waiter *w); /* w was just taken from its queue. True: it won, the caller wakes it */
-bool race_over(struct waiter *w);  /* w is the first of its queue. True: it is to be taken out, nobody may wake it */
+/* False: somebody else was first. The caller holds the lock of the timers. */
+static inline bool race_win(struct race *r, const void *who)
+{
+	bool won;
+
+	spin_lock(&r->lock);
+	won = r->winner == NULL;
+	if (won)
+		r->winner = who;
+	spin_unlock(&r->lock);
+	return won;
+}
+
+/* w was just taken from its queue. True: it won, the caller wakes it. */
+static inline bool race_claim(struct waiter *w)
+{
+	struct race *r = w->race;
+	bool won;
+
+	spin_lock(&r->lock);
+	w->race = NULL;
+	won = r->winner == NULL;
+	if (won)
+		r->winner = w;
+	spin_unlock(&r->lock);
+	return won;
+}
+
+/* w is the first of its queue. True: it is to be taken out, nobody may wake it. */
+static inline bool race_over(struct waiter *w)
+{
+	struct race *r = w->race;
+	bool over;
+
+	spin_lock(&r->lock);
+	over = r->winner != NULL;
+	if (over)
+		w->race = NULL;
+	spin_unlock(&r->lock);
+	return over;
+}
 
 /* struct socle_waiters is in socle.h: {head, tail}. tail is undefined while head is NULL. */
 
@@ -56,13 +97,14 @@ static inline void put_waiter_first(struct socle_waiters *q, struct waiter *w)
 /* From anywhere in the queue. */
 static inline void remove_waiter(struct socle_waiters *q, struct waiter *w)
 {
-	if (q->head == w)
+	if (q->head == w) {
 		q->head = w->next;
-	else
-		w->prev->next = w->next;
+		return;
+	}
+	w->prev->next = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;
-	else if (q->head != NULL)
+	else
 		q->tail = w->prev;
 }
 
@@ -99,7 +141,7 @@ static inline bool has_waiter(struct socle_waiters *q)
 bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
 	     const void *on);
 
-/* Takes w, which is in a race that is over, out of q if it still is there. */
-void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w);
+/* Takes w out of q if it still is there. The race is over; its lock is not held, nor is l, that of q. */
+void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w, struct race *r);
 
 #endif

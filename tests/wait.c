@@ -75,7 +75,7 @@ static void test_races(void)
 {
 	struct race race = {0};
 	struct socle_waiters a = {0}, b = {0};
-	struct waiter racing = {.race = &race, .queued = true}, w[4] = {racing, racing, {0}, racing};
+	struct waiter racing = {.race = &race}, w[4] = {racing, racing, {0}, racing};
 
 	put_waiter(&a, &w[0]);
 	put_waiter(&a, &w[2]);
@@ -84,9 +84,9 @@ static void test_races(void)
 	CHECK(has_waiter(&a) && has_waiter(&b), "both can wake it");
 	CHECK(take_waiter(&b) == &w[1] && race.winner == &w[1], "the first of b wins");
 	CHECK(!has_waiter(&b) && b.head == NULL, "its other waiter in b is void, and gone");
-	CHECK(!w[3].queued && w[0].queued, "one was taken out, one not yet");
+	CHECK(w[3].race == NULL && w[0].race == &race, "one was taken out, one not yet");
 	CHECK(take_waiter(&a) == &w[2], "in a the plain one is next");
-	CHECK(!w[0].queued && a.head == NULL, "the void one before it is gone");
+	CHECK(w[0].race == NULL && a.head == NULL, "the void one before it is gone");
 	CHECK(take_waiter(&a) == NULL && take_waiter(&b) == NULL, "both are empty");
 }
 
