@@ -95,7 +95,7 @@ struct socle_case {
  * as the others. A closed channel is ready. The same channel may be in several cases; a select does not meet itself.
  * deadline: a time of socle_now(); 0 polls; SOCLE_FOREVER waits, and with no channel at all it never returns.
  * -1: ETIMEDOUT (the deadline came first), EINVAL (n is not 0 to SOCLE_SELECT_MAX), EPERM (foreign code). Uses up to
- * 80 bytes of stack a case. */
+ * 1 KiB of stack and 80 bytes a case. */
 int socle_select(struct socle_case *cases, int n, int64_t deadline);
 
 /* ---- Synchronisation (Go's sync, and a semaphore) ----

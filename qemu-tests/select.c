@@ -20,6 +20,7 @@ static bool poll_says(struct socle_case sc, int index) { return socle_select(&sc
 
 static bool can_send(socle_chan *c, int value) { return poll_says((struct socle_case)SEND(c, &value), 0); }
 
+static socle_chan *queue_chan;
 static char order[64];
 
 static void step(char c) { strncat(order, &c, 1); }
@@ -183,6 +184,27 @@ static void test_closed_while_waiting(void)
 	socle_chan_free(b);
 }
 
+/* Who waits for a channel that is closed does not look at it afterwards: it may have been freed, and used again. */
+static void receives_into(void *in) { socle_chan_recv(queue_chan, in); }
+
+static void test_freed_once_closed(void)
+{
+	socle_chan *c = queue_chan = socle_chan_make(sizeof(int), 4), *next;
+	int in[2][4] = {{1, 2, 3, 4}, {1, 2, 3, 4}};
+	struct selection s = {.cases = {RECV(c, in[0]), RECV(NULL, NULL)}, .n = 2, .deadline = SOCLE_FOREVER};
+
+	socle_go(receives_into, in[1]);
+	start(&s);
+	socle_chan_close(c);
+	socle_chan_free(c);
+	next = socle_chan_make(4 * sizeof(int), 1);
+	CHECK(next == c);
+	socle_yield();
+	CHECK(s.index == 0 && s.error == EPIPE && in[0][0] == 0 && in[0][1] == 2);
+	CHECK(in[1][0] == 0 && in[1][1] == 2);
+	socle_chan_free(next);
+}
+
 /* ---- the same channel several times ---- */
 
 static void test_same_channel(void)
@@ -268,8 +290,6 @@ static void test_no_runs(void)
 }
 
 /* ---- first come, first served, among plain waiters; taken out of any place in the queue ---- */
-
-static socle_chan *queue_chan;
 
 static void receives(void *letter)
 {
@@ -604,6 +624,7 @@ static void all(void)
 	test_waits_to_receive();
 	test_waits_to_send();
 	test_closed_while_waiting();
+	test_freed_once_closed();
 	test_same_channel();
 	test_fifo();
 	test_free_decided();

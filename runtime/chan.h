@@ -36,7 +36,11 @@ static ALWAYS_INLINE void unlock_for(socle_chan *c, struct select *s)
 
 static ALWAYS_INLINE void copy_elem(void *to, const void *from, size_t size)
 {
-	if (to != NULL)
+	if (to == NULL)
+		return;
+	if (size == sizeof(uintptr_t)) /* known to be so or not, except in a select */
+		memcpy(to, from, sizeof(uintptr_t));
+	else
 		memcpy(to, from, size);
 }
 

@@ -8,6 +8,8 @@
  *
  * All of it lies on the caller's stack. Drawing is reservoir sampling: the second ready case takes the place of the
  * first with a chance of 1/2, the third with 1/3; so a select that finds one ready, or none, needs no random number.
+ * The race's lock is taken first, when nobody knows it yet, and let go last, by park(): until then whoever has taken
+ * one of the waiters waits for it. So each channel is unlocked as soon as the select waits in its queue.
  *
  * Rejected: going through the cases in a shuffled order until one is ready, as Go does (shuffling costs more than
  * asking the few cases there are); starting at a random case and taking the next one that is ready (unfair: of two
@@ -15,18 +17,32 @@
  */
 #include "runtime/chan.h"
 
-/* A case that waits; they lie in the order of their channels' addresses. */
+/* One for each case whose channel is not NULL, in the order of their channels' addresses. */
 struct entry {
 	struct waiter waiter;
 	struct socle_waiters *queue; /* where that waits */
 	socle_chan *channel;
+	struct socle_case *sc;
 };
 
 struct select {
 	struct entry *first, *end; /* end->channel is NULL */
-	struct socle_case **order; /* their cases */
 	struct race race;
 };
+
+/* False: there is surely nothing to do yet, if c is locked. */
+static ALWAYS_INLINE bool fill_in(struct entry *e, struct socle_case *sc, socle_chan *c)
+{
+	e->channel = c;
+	e->sc = sc;
+	e->waiter.elem = sc->elem;
+	if (sc->op == SOCLE_SEND) {
+		e->queue = &c->senders;
+		return (c->closed | (uintptr_t)c->receivers.head) != 0 || c->count < c->capacity;
+	}
+	e->queue = &c->receivers;
+	return (c->closed | c->count | (uintptr_t)c->senders.head) != 0;
+}
 
 /* Cases of the same channel lie side by side. The race's lock is outermost, so the others are not counted. */
 void unlock_channels(struct select *s)
@@ -57,38 +73,36 @@ static NOINLINE unsigned random_below(unsigned n)
 	return (unsigned)((uint64_t)(x ^ x >> 16) * n >> 32);
 }
 
-/* Sorts by insertion: nothing is locked yet, and cases are few, often in order. Leaves out those without a channel. */
+/* Sorts by insertion: nothing is locked yet, and cases are few. */
 static void sort_cases(struct select *s, struct socle_case *cases, int n)
 {
-	int k, count = 0;
+	struct entry *e, *end = s->first;
 
 	for (struct socle_case *sc = cases; sc < cases + n; sc++) {
 		if (sc->chan == NULL)
 			continue;
-		for (k = count++; k > 0 && s->order[k - 1]->chan > sc->chan; k--)
-			s->order[k] = s->order[k - 1];
-		s->order[k] = sc;
+		for (e = end++; e > s->first && e[-1].sc->chan > sc->chan; e--)
+			e->sc = e[-1].sc;
+		e->sc = sc;
 	}
-	for (k = 0; k < count; k++)
-		s->first[k].channel = s->order[k]->chan;
-	s->end = s->first + count;
-	s->end->channel = NULL;
+	for (e = s->first; e < end; e++)
+		fill_in(e, e->sc, e->sc->chan);
+	end->channel = NULL;
+	s->end = end;
 }
 
-/* Locks all channels. A ready case, NULL when there is none. */
-static struct socle_case *lock_and_draw(struct select *s)
+/* Locks all channels; as far as `locked` they are. A ready case, NULL when there is none. */
+static struct socle_case *lock_and_draw(struct select *s, struct entry *locked)
 {
-	struct socle_case **sc = s->order, *drawn = NULL;
-	socle_chan *last = NULL;
+	struct socle_case *drawn = NULL;
 	unsigned ready_cases = 0;
 
-	lock_new(&s->race.lock);
-	for (struct entry *e = s->first, *end = s->end; e < end; e++, sc++) {
-		if (e->channel != last)
-			spin_lock(&(last = e->channel)->lock);
-		if (is_ready(*sc) && (ready_cases++ == 0 || random_below(ready_cases) == 0))
-			drawn = *sc;
-	}
+	for (struct entry *e = locked, *end = s->end; e < end; e++)
+		if (e == s->first || e->channel != e[-1].channel)
+			spin_lock(&e->channel->lock);
+	for (struct entry *e = s->first, *end = s->end; e < end; e++)
+		if (is_ready(e->sc) && (ready_cases++ == 0 || random_below(ready_cases) == 0))
+			drawn = e->sc;
 	return drawn;
 }
 
@@ -98,20 +112,22 @@ static int end_case(struct socle_case *cases, struct socle_case *sc, int error)
 	return (int)(sc - cases);
 }
 
-/* Does a case that is ready, if there is any, and unlocks: its index. Otherwise -1. */
-static int do_ready_case(struct select *s, struct socle_case *cases)
+/* Does a case that is ready, if there is any, and unlocks: its index. Otherwise -1, and all are locked. */
+static int do_ready_case(struct select *s, struct entry *locked, struct socle_case *cases)
 {
 	struct socle_case *sc;
 	socle_chan *c;
 	int error;
 
-	while ((sc = lock_and_draw(s)) != NULL) {
+	while ((sc = lock_and_draw(s, locked)) != NULL) {
 		c = sc->chan;
 		error = sc->op == SOCLE_SEND ? try_send(c, sc->elem, c->elem_size, s)
 					     : try_recv(c, sc->elem, c->elem_size, s);
 		if (error != WOULD_WAIT)
 			return end_case(cases, sc, error);
 		unlock_channels(s); /* its partner's deadline came just now, on another CPU */
+		lock_new(&s->race.lock);
+		locked = s->first;
 	}
 	return -1;
 }
@@ -142,8 +158,8 @@ static ALWAYS_INLINE bool try_leave(struct entry *e)
 	return true;
 }
 
-/* As leave_queue(), for all the waiters at once as long as nobody stands in the way. The one that won the race. */
-static ALWAYS_INLINE const struct entry *dequeue(struct entry *e, struct entry *end, struct race *r)
+/* As leave_queue(), for all the waiters at once as long as nobody stands in the way. The winner of the race. */
+static ALWAYS_INLINE const void *dequeue(struct entry *e, struct entry *end, struct race *r)
 {
 	lock(&r->lock);
 	while (e < end && try_leave(e))
@@ -158,12 +174,9 @@ static ALWAYS_INLINE const struct entry *dequeue(struct entry *e, struct entry *
 static int wait_for_case(struct select *s, struct socle_case *cases, int64_t deadline)
 {
 	struct timer t = {.deadline = deadline, .g = getg(), .race = &s->race};
-	struct socle_case **sc = s->order;
 	const struct entry *winner;
 
-	for (struct entry *e = s->first; e < s->end; e++, sc++) {
-		e->queue = (*sc)->op == SOCLE_SEND ? &e->channel->senders : &e->channel->receivers;
-		e->waiter.elem = (*sc)->elem;
+	for (struct entry *e = s->first; e < s->end; e++) {
 		enqueue(e, &s->race, t.g);
 		if (e[1].channel != e->channel)
 			spin_unlock(&e->channel->lock);
@@ -174,72 +187,79 @@ static int wait_for_case(struct select *s, struct socle_case *cases, int64_t dea
 	if (deadline != SOCLE_FOREVER)
 		timer_cancel(&t);
 	winner = dequeue(s->first, s->end, &s->race);
-	if ((void *)winner == &t)
+	if ((const void *)winner == &t)
 		return -ETIMEDOUT;
-	return end_case(cases, s->order[winner - s->first], winner->waiter.done ? 0 : EPIPE);
+	return end_case(cases, winner->sc, winner->waiter.done ? 0 : EPIPE);
 }
 
 /* The index, or an errno, negative. */
-static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline)
+static int select_in_order(struct select *s, struct entry *locked, struct socle_case *cases, int64_t deadline)
 {
-	int i;
+	int i = do_ready_case(s, locked, cases);
 
-	if (n < 0 || n > SOCLE_SELECT_MAX)
-		return -EINVAL;
-	struct entry entries[n + 1];
-	struct socle_case *order[n + 1];
-	struct select s = {.first = entries, .order = order};
-
-	sort_cases(&s, cases, n);
-	i = do_ready_case(&s, cases);
 	if (i >= 0)
 		return i;
 	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
-		return wait_for_case(&s, cases, deadline);
-	unlock_channels(&s);
+		return wait_for_case(s, cases, deadline);
+	unlock_channels(s);
 	return -ETIMEDOUT;
 }
 
-/* ---- The short way: few cases, in the order of their channels' addresses, none ready, no deadline ---- */
+/* Any number of them, in any order. */
+static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline)
+{
+	if (n < 0 || n > SOCLE_SELECT_MAX)
+		return -EINVAL;
+	struct entry entries[n + 1];
+	struct select s = {.first = entries};
+
+	sort_cases(&s, cases, n);
+	lock_new(&s.race.lock);
+	return select_in_order(&s, s.first, cases, deadline);
+}
+
+/*
+ * A few cases that are in order already, as they often are, take a short way: locking and asking in one go; and, if
+ * none is ready and there is no deadline, straight to waiting.
+ */
 
 #define FEW 8
 
-/* Locks, and fills in. False: it looks ready. */
-static ALWAYS_INLINE bool lock_entry(struct entry *e, const struct socle_case *sc, socle_chan *c)
+/* Locks as long as they are in order and nothing is ready. Where it stopped, all before that is locked; NULL: all. */
+static ALWAYS_INLINE struct entry *lock_few(struct entry *e, struct entry *end, struct socle_case *sc)
 {
-	spin_lock(&c->lock);
-	e->channel = c;
-	e->waiter.elem = sc->elem;
-	if (sc->op == SOCLE_SEND) {
-		e->queue = &c->senders;
-		return (c->closed | (uintptr_t)c->receivers.head) == 0 && c->count == c->capacity;
-	}
-	e->queue = &c->receivers;
-	return (c->closed | c->count | (uintptr_t)c->senders.head) == 0;
-}
-
-/* False: it is not as said above, and nothing is locked. */
-static ALWAYS_INLINE bool lock_few(struct entry *first, struct entry *end, struct race *r, const struct socle_case *sc)
-{
-	struct entry *e = first;
 	socle_chan *last = NULL;
 
-	r->winner = NULL;
-	lock_new(&r->lock);
 	do {
 		socle_chan *c = sc->chan;
 
-		if (c <= last || !lock_entry(e, sc, c)) {
-			e += c > last;
-			while (e-- > first)
-				spin_unlock(&e->channel->lock);
-			unlock(&r->lock);
-			return false;
-		}
+		if (c <= last)
+			return e;
+		spin_lock(&c->lock);
+		if (fill_in(e, sc++, c))
+			return e + 1;
 		last = c;
-		sc++;
 	} while (++e < end);
-	return true;
+	return NULL;
+}
+
+/* Goes on from there. The index, or an errno, negative. */
+static NOINLINE int select_few(struct select *s, struct entry *locked, struct socle_case *cases, int64_t deadline)
+{
+	struct entry *end = s->end;
+	struct socle_case *sc = cases + (locked - s->first);
+
+	for (struct entry *e = locked; e < end; e++, sc++) {
+		if (sc->chan <= (e > s->first ? e[-1].channel : NULL)) {
+			locked->channel = NULL;
+			s->end = locked;
+			unlock_channels(s);
+			return select_any(cases, (int)(end - s->first), deadline);
+		}
+		fill_in(e, sc, sc->chan);
+	}
+	end->channel = NULL;
+	return select_in_order(s, locked, cases, deadline);
 }
 
 static ALWAYS_INLINE int wait_for_few(struct entry *first, struct entry *end, struct race *r, struct socle_case *cases)
@@ -254,20 +274,29 @@ static ALWAYS_INLINE int wait_for_few(struct entry *first, struct entry *end, st
 	} while (++e < end);
 	park(&r->lock, "selecting", cases);
 	winner = dequeue(first, end, r);
-	return end_case(cases, cases + (winner - first), winner->waiter.done ? 0 : EPIPE);
+	return end_case(cases, winner->sc, winner->waiter.done ? 0 : EPIPE);
 }
 
 int socle_select(struct socle_case *cases, int n, int64_t deadline)
 {
-	struct entry entries[FEW];
-	struct race race;
+	struct entry entries[FEW + 1], *end = entries + n, *locked;
+	struct select s;
 	int i;
 
 	if (require_goroutine() < 0)
 		return -1;
-	if (n > 0 && n <= FEW && deadline == SOCLE_FOREVER && lock_few(entries, entries + n, &race, cases))
-		return wait_for_few(entries, entries + n, &race, cases);
-	i = select_any(cases, n, deadline);
+	if (n > 0 && n <= FEW) {
+		s.race.winner = NULL;
+		lock_new(&s.race.lock);
+		locked = lock_few(entries, end, cases);
+		if (locked == NULL && deadline == SOCLE_FOREVER)
+			return wait_for_few(entries, end, &s.race, cases);
+		s.first = entries;
+		s.end = end;
+		i = select_few(&s, locked != NULL ? locked : end, cases, deadline);
+	} else {
+		i = select_any(cases, n, deadline);
+	}
 	if (i >= 0)
 		return i;
 	errno = -i;
