@@ -52,11 +52,11 @@ static void counts(void *unused)
 	(void)unused;
 	for (int i = 0; i < ROUNDS * 5; i++) {
 		if (i % 2 == 0)
-			lock(&counter_lock);
-		else if (!try_lock(&counter_lock))
+			spin_lock(&counter_lock);
+		else if (!spin_try_lock(&counter_lock))
 			continue;
 		counter++;
-		unlock(&counter_lock);
+		spin_unlock(&counter_lock);
 	}
 }
 

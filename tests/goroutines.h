@@ -1,5 +1,5 @@
 /*
- * Host threads as goroutines, each on a CPU of its own, under the real locks, queues, timers, channels and sync. park()
+ * Host threads as goroutines, each on a CPU of its own, under the real locks, queues, timers, channels and sync. park_on_g0()
  * and ready() stand for proc.c: the order of what they do is the same, a semaphore of the host's is the context.
  */
 #ifndef GOROUTINES_H
@@ -39,18 +39,17 @@ void fatal(const char *format, ...)
 	abort();
 }
 
-void lock_held(struct lock *l)
+void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 {
-	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire))
-		sched_yield(); /* the holder may have no CPU of the host's */
+	(void)to;
+	fn(current_tcb);
 }
 
-void park(struct lock *release, const char *why, const void *on)
+void park_on_g0(struct tcb *old)
 {
-	struct goroutine *self = (struct goroutine *)getg();
+	struct goroutine *self = (struct goroutine *)old;
+	struct lock *release = self->g.release;
 
-	self->g.waiting_for = why;
-	self->g.waiting_on = on;
 	self->g.locks--;
 	ASSERT(self->g.locks == 0, "park: a lock is held besides the one to release");
 	self->g.status = G_WAITING;
