@@ -25,6 +25,8 @@ struct tcb {
 	void *reserved;	       /* ARM: the first word under TPIDRURO, the ABI's */
 	uintptr_t stack_limit; /* stackguard. ARM: checked prologues read it here, at [TPIDRURO + 4] */
 	void *sp;	       /* the saved context is this pointer; everything else lies on the stack */
+	struct tcb *system;    /* that of the thread it runs on; a system stack's is its own */
+	int ended;	       /* see arch_call_leaf() */
 };
 
 /* What a port says of a trap. Filled by the port, judged by kernel_trap(). */
@@ -102,6 +104,17 @@ void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
  * old tcb current again and returns. The frame-pointer chain leads from fn to the caller. arch_resume(old), while fn
  * has not returned, returns from this call instead: fn and all it called are abandoned. */
 void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
+
+/* Calls fn(arg) on the current tcb's system stack, more cheaply than arch_call_on(): of the caller's context only the
+ * callee-saved registers are kept, without the control words, and fn, at old->sp + LEAF_FN. `ended` is LEAF_CALL meanwhile; if it is not found so when
+ * fn returns, what was added to it is the argument of the matter: this returns what runtime_leaf_ended() says. 0
+ * otherwise. Called on a system stack: what runtime_leaf_ended() says too. */
+int arch_call_leaf(void (*fn)(void *), void *arg);
+
+/* Returns from the arch_call_leaf() that `old` has made, though fn has not, with what runtime_leaf_ended(old) says. The
+ * floating-point control words are the ABI's defaults then. Never returns. */
+void arch_end_leaf(struct tcb *old) __attribute__((noreturn));
+int runtime_leaf_ended(struct tcb *old); /* the runtime's: on old's stack, old is current */
 
 /* Page tables; the current address space, kept by the port. One page each; va and pa page-aligned. */
 enum { MAP_READ = 0, MAP_WRITE = 1, MAP_EXEC = 2, MAP_DEVICE = 4 }; /* MAP_WRITE | MAP_EXEC is refused by assertion */

@@ -36,6 +36,7 @@ uint64_t bench_grow_64k(unsigned n);
 uint64_t bench_grow_1m(unsigned n);
 
 uint64_t bench_foreign(unsigned n);
+uint64_t bench_leaf(unsigned n);
 uint64_t bench_callback(unsigned n);
 uint64_t bench_round(unsigned n);
 uint64_t bench_round_64k(unsigned n);

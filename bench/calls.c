@@ -13,6 +13,17 @@ static uint64_t calls(unsigned n, socle_fn foreign, void *arg)
 }
 
 uint64_t bench_foreign(unsigned n) { return calls(n, foreign_empty, NULL); }
+
+uint64_t bench_leaf(unsigned n)
+{
+	static const struct socle_foreign_attr attr = {.flags = SOCLE_NOCALLBACK};
+	uint64_t from = instructions();
+
+	REPEAT(n)
+	socle_foreign_call_attr(&attr, foreign_empty, NULL);
+	return instructions() - from - loop_cost(n);
+}
+
 uint64_t bench_round(unsigned n) { return calls(n, foreign_callback, (void *)empty_callback); }
 uint64_t bench_round_64k(unsigned n) { return calls(n, foreign_callback_64k, (void *)empty_callback); }
 uint64_t bench_fault(unsigned n) { return calls(n, foreign_read_null, NULL); }

@@ -225,9 +225,15 @@ struct socle_fault {
 	uintptr_t stack_lo, stack_hi; /* of the stack that the call ran on */
 };
 
+enum {
+	SOCLE_NOCALLBACK = 1
+}; /* fn only computes: half the price. If it calls back, or panics, the image ends and says
+				* so. After a contained fault the floating-point control words are the defaults */
+
 struct socle_foreign_attr {
 	size_t stack_size; /* 0: the thread's g0 as it is. Otherwise a stack of its own for this call, 64 KiB to 1 GiB
 			    * (256 MiB on 32 bits), backed as it is touched; callbacks and calls inside it use it too */
+	unsigned flags;	   /* SOCLE_NOCALLBACK, or 0 */
 	struct socle_fault *fault; /* filled when the call returns -1 with EFAULT or EOVERFLOW; may be NULL */
 };
 
@@ -240,7 +246,14 @@ struct socle_foreign_attr {
  * What the routine had locked or half changed stays so; a fault while it holds a lock of the C library ends the image.
  * Foreign: allowed, it calls fn directly. */
 int socle_foreign_call(socle_fn fn, void *arg);
-int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
+int socle_foreign_call_leaf(socle_fn fn, void *arg) __asm__("arch_call_leaf");
+int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
+static inline int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
+{
+	if (attr->flags == SOCLE_NOCALLBACK && attr->stack_size == 0 && attr->fault == NULL)
+		return socle_foreign_call_leaf(fn, arg);
+	return socle_foreign_call_with(attr, fn, arg);
+}
 
 /* From foreign code, on the stack it was called on: runs fn(arg) as goroutine code, on the stack of the goroutine that
  * made the foreign call. fn may block, and make foreign calls in turn. 0, or -1: EPERM (not inside a foreign call),

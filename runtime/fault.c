@@ -41,6 +41,7 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 	struct g *g0 = (struct g *)t->tcb, *g;
 	struct socle_fault *fault;
 	struct bounds bounds;
+	bool leaf;
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
 		return false;
@@ -67,12 +68,13 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 		.stack_hi = bounds.hi,
 	};
 	fault->function = symbol_name(t->pc, &fault->offset);
+	leaf = g->call_ended < P_LOST;
 	g->call_ended = overflow ? EOVERFLOW : EFAULT;
 	if (at == STACK_OUT_OF_MEMORY) {
 		fault->what = "out of memory: the stack cannot grow";
 		g->call_ended = ENOMEM;
 	}
-	arch_redirect(t, (uintptr_t)g0->tcb.sp, end_foreign_call, g);
+	arch_redirect(t, (uintptr_t)g0->tcb.sp, leaf ? end_leaf_call : end_foreign_call, g);
 	return true;
 }
 

@@ -75,26 +75,45 @@ static NOINLINE int end_call(struct g *g, struct socle_fault *out)
 	return -1;
 }
 
-static ALWAYS_INLINE void call_on_g0(struct g *g, socle_fn fn, void *arg)
+/* What arch_call_leaf() returns if its call did not just return, or it was made on g0. On g's stack. */
+SOCLE_UNCHECKED int runtime_leaf_ended(struct tcb *tcb)
+{
+	struct g *g = (struct g *)tcb;
+
+	if (!on_g0(g))
+		return end_call(g, NULL);
+	errno = EPERM;
+	return -1;
+}
+
+/* On g0 as it stands: it may have been moved. */
+static ALWAYS_INLINE int call_on_g0(struct g *g, const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
 	const struct crossing *c = g->crossings;
+	int result;
 
+	if (attr->flags & SOCLE_NOCALLBACK) {
+		result = arch_call_leaf(fn, arg);
+		if (result < 0 && attr->fault != NULL)
+			*attr->fault = g->m->fault;
+		return result;
+	}
 	arch_call_on(&g->m->g0.tcb, fn, arg);
 	if (g->crossings != c)
 		frames_skipped(g);
+	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
 }
 
 /* Unchecked, like all that foreign code may call: it may stand on a fiber, and stackguard is of g0. */
 SOCLE_UNCHECKED int socle_foreign_call(socle_fn fn, void *arg)
 {
+	static const struct socle_foreign_attr plain;
 	struct g *g = getg();
 
-	if (on_g0(g)) {
-		fn(arg);
-		return 0;
-	}
-	call_on_g0(g, fn, arg);
-	return g->call_ended == 0 ? 0 : end_call(g, NULL);
+	if (!on_g0(g))
+		return call_on_g0(g, &plain, fn, arg);
+	fn(arg);
+	return 0;
 }
 
 /* ---- Crossings: what g0 was like before ---- */
@@ -157,39 +176,40 @@ SOCLE_UNCHECKED void leave_crossing(struct g *g)
 	}
 }
 
-static void call_on_stack(struct g *g, struct stack *s, socle_fn fn, void *arg)
+static int call_on_stack(struct g *g, struct stack *s, const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
 	struct crossing c;
+	int result;
 
 	move_g0(g, &c, (struct bounds){s->lo, s->hi});
 	c.stack = s;
 	g->m->g0.tcb.sp = (void *)s->hi;
-	arch_call_on(&g->m->g0.tcb, fn, arg);
-	if (g->crossings != &c)
-		frames_skipped(g);
+	result = call_on_g0(g, attr, fn, arg);
 	leave_crossing(g);
+	return result;
 }
 
-int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
+static SOCLE_UNCHECKED int refuse(int error)
+{
+	errno = error;
+	return -1;
+}
+
+int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
 	struct g *g = getg();
 	struct stack *s;
 
 	if (require_goroutine() < 0)
 		return -1;
-	if (attr->stack_size != 0) {
-		if (attr->stack_size < 65536) {
-			errno = EINVAL;
-			return -1;
-		}
-		s = stack_alloc(attr->stack_size, STACK_FOREIGN);
-		if (s == NULL)
-			return -1;
-		call_on_stack(g, s, fn, arg);
-	} else {
-		call_on_g0(g, fn, arg);
-	}
-	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
+	if (attr->flags & ~(unsigned)SOCLE_NOCALLBACK)
+		return refuse(EINVAL);
+	if (attr->stack_size == 0)
+		return call_on_g0(g, attr, fn, arg);
+	if (attr->stack_size < 65536)
+		return refuse(EINVAL);
+	s = stack_alloc(attr->stack_size, STACK_FOREIGN);
+	return s != NULL ? call_on_stack(g, s, attr, fn, arg) : -1;
 }
 
 static int callback(struct m *m, socle_fn fn, void *arg);
@@ -219,18 +239,20 @@ static NOINLINE int callback(struct m *m, socle_fn fn, void *arg)
 	return 0;
 }
 
-static SOCLE_UNCHECKED int refuse_callback(int error)
-{
-	errno = error;
-	return -1;
-}
-
 /* The caller is not foreign code, or is, and came back from a callback by longjmp. */
 static SOCLE_UNCHECKED NOINLINE int callback_from_nowhere(const struct g *g, uintptr_t sp)
 {
 	if (g != NULL && g->m != NULL && !on_g0(g) && sp >= g->m->g0.lo && sp < g->m->g0.hi)
 		frames_skipped(g);
-	return refuse_callback(EPERM);
+	return refuse(EPERM);
+}
+
+static SOCLE_UNCHECKED NOINLINE _Noreturn void callback_from_leaf(const struct g *g)
+{
+	uintptr_t fn = *(const uintptr_t *)((uintptr_t)g->tcb.sp + LEAF_FN);
+	size_t offset;
+
+	fatal("%s calls back, in a foreign call made with SOCLE_NOCALLBACK: make it without", symbol_name(fn, &offset));
 }
 
 /* SP is not where foreign code has it that was called and is still there. */
@@ -245,9 +267,11 @@ static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp
 	if (f == NULL || sp < f->lo || sp >= f->hi)
 		f = fiber_find(sp);
 	if (f == NULL)
-		return refuse_callback(EFAULT);
+		return refuse(EFAULT);
 	if (sp < f->lo + G0_SLACK + CALLBACK_ROOM)
-		return refuse_callback(EOVERFLOW);
+		return refuse(EOVERFLOW);
+	if (m->current->call_ended < P_LOST)
+		callback_from_leaf(m->current);
 	enter_fiber(m, &c, f);
 	result = callback(m, fn, arg);
 	leave_fiber(m);
@@ -265,10 +289,15 @@ SOCLE_UNCHECKED int socle_callback(socle_fn fn, void *arg)
 	if (sp < g0->lo || sp >= (uintptr_t)g0->tcb.sp)
 		return callback_elsewhere(g0->m, sp, fn, arg);
 	if (sp < g0->lo + G0_SLACK + CALLBACK_ROOM)
-		return refuse_callback(EOVERFLOW);
+		return refuse(EOVERFLOW);
+	if (g0->m->current->call_ended < P_LOST)
+		callback_from_leaf(g0->m->current);
 	return callback(g0->m, fn, arg);
 }
 
 /* The context that arch_call_on() saved on the goroutine's stack can be resumed: that is to return from it, the
  * callee-saved registers as they were, whatever fn has made of them. On g0, by arch_redirect(). */
 SOCLE_UNCHECKED void end_foreign_call(void *g) { arch_resume(&((struct g *)g)->tcb); }
+
+/* The same for a call without callbacks, whose context is not a whole one. */
+SOCLE_UNCHECKED void end_leaf_call(void *g) { arch_end_leaf(&((struct g *)g)->tcb); }

@@ -129,6 +129,9 @@ static SOCLE_UNCHECKED _Noreturn void raise(struct g *g, uintptr_t frame)
 		fatal_at(0, frame, frame, "panic: %s", g->panic.message);
 	if (!on_g0(getg()))
 		unwind(g);
+	if (g->call_ended < P_LOST)
+		fatal_at(0, frame, frame, "panic: %s, in a foreign call made with SOCLE_NOCALLBACK: make it without",
+			 g->panic.message);
 	socle_callback(unwind_from_g0, g); /* the frames on g0 are foreign: they are given up */
 	fatal_at(0, frame, frame, "panic: %s, raised by foreign code on a stack that is not known, or used up",
 		 g->panic.message);

@@ -23,6 +23,8 @@
 #define G0_STACK ((size_t)256 << 10)
 #define IDLE_MS 4 /* kept for the next callback that blocks; further ones are freed */
 
+_Static_assert(offsetof(struct g, m) == offsetof(struct tcb, system), "one and the same");
+_Static_assert(offsetof(struct g, call_ended) == offsetof(struct tcb, ended), "one and the same");
 _Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
 
 struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = &p0};
@@ -92,7 +94,11 @@ static bool start_new_m(struct p *p)
 		return false;
 	m = (struct m *)s->hi;
 	*m = (struct m){
-		.g0 = {.tcb.stack_limit = s->lo + G0_SLACK, .lo = s->lo, .hi = s->hi, .m = m, .name = "g0", .stack = s},
+		.g0 = {.tcb = {.stack_limit = s->lo + G0_SLACK, .system = &m->g0.tcb},
+		       .lo = s->lo,
+		       .hi = s->hi,
+		       .name = "g0",
+		       .stack = s},
 		.next_p = p,
 		.id = ++sched.last_m,
 	};
@@ -348,7 +354,7 @@ static void end_foreign_turn(struct m *m)
 	m->g0.locks++; /* not interrupted again meanwhile */
 	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p)) {
 		m->p = NULL;
-		m->current->call_ended = P_LOST;
+		m->current->call_ended = (m->current->call_ended == LEAF_CALL ? LEAF_CALL : 0) + P_LOST;
 	}
 	yield_thread();
 	m->g0.locks--;

@@ -58,9 +58,17 @@ enum g_status {
 };
 
 struct g {
-	struct tcb tcb;	  /* known to assembly: first */
+	union { /* known to assembly: first */
+		struct tcb tcb;
+		struct {
+			void *in_tcb[3];
+			struct m *m; /* while running: tcb.system */
+			/* Of its foreign call (tcb.ended): errno of the fault that ended it, or P_LOST, or 0: it will
+			 * just return; LEAF_CALL more than P_LOST or 0 where callbacks are not allowed. */
+			int call_ended;
+		};
+	};
 	uintptr_t lo, hi; /* the stack's bounds */
-	struct m *m;	  /* while running */
 	struct g *next;	  /* in one queue at a time */
 	enum g_status status;
 	unsigned callbacks;	 /* how many callbacks it is in; while > 0 it is locked to its m */
@@ -73,10 +81,9 @@ struct g {
 	const char *name;
 	socle_fn fn;
 	void *arg;
-	struct stack *stack;  /* NULL: m0's g0, on the boot stack */
-	struct _reent *reent; /* the C library's errno and such; made when first asked for */
-	unsigned libc_locks;  /* locks of the C library held */
-	int call_ended; /* of its foreign call: errno of the fault that ended it, P_LOST, 0: it will just return */
+	struct stack *stack;		/* NULL: m0's g0, on the boot stack */
+	struct _reent *reent;		/* the C library's errno and such; made when first asked for */
+	unsigned libc_locks;		/* locks of the C library held */
 	struct crossing *crossings;	/* callbacks and calls with a stack of their own, innermost first */
 	struct try *try;		/* the innermost, NULL: nobody catches */
 	struct socle_cleanup *cleanups; /* last pushed first */
@@ -201,7 +208,7 @@ struct crossing {
 
 enum { P_LOST = -1 };
 void leave_crossing(struct g *g); /* the innermost */
-void end_foreign_call(void *g);
+void end_foreign_call(void *g), end_leaf_call(void *g);
 
 void move_g0(struct g *g, struct crossing *c, struct bounds to);
 

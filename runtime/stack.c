@@ -24,7 +24,7 @@
 #define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
 #define GUARD_MAX ((uintptr_t)64 << 10)
 #define EXTENSION_MAX ((uintptr_t)16 << 10)
-#define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)64 << 10)
+#define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)512 << 10)
 
 struct stack_class {
 	enum stack_kind kind;

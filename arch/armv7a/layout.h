@@ -60,6 +60,10 @@
 
 /* Offsets known to assembly; machine.h and cpu.h assert them. */
 #define TCB_SP 8
+#define TCB_SYSTEM 12
+#define TCB_ENDED 16
+#define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
+#define LEAF_FN 64 /* from tcb.sp then: fn */
 #define REDIRECT_GAP 16   /* the frame for RFE is put there */
 #define REDIRECT_ROOM 512
 #define CONTEXT_SIZE 104 /* a saved context, drawn in switch.S */

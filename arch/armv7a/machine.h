@@ -18,6 +18,8 @@
 
 _Static_assert(offsetof(struct tcb, stack_limit) == 4, "clang's -fsplit-stack looks there");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
+_Static_assert(offsetof(struct tcb, system) == TCB_SYSTEM, "known to assembly");
+_Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 static inline struct tcb *arch_tcb(void)
 {

@@ -94,6 +94,59 @@ FUNCTION(arch_call_on):
 	pop	{r11, pc}
 END(arch_call_on)
 
+@ int arch_call_leaf(void (*fn)(void *), void *arg);
+@
+@ The context left on the old stack is as drawn above, with fn in the place of fpscr.
+FUNCTION(arch_call_leaf):
+	mov	r3, r0
+	push	{r3-r11, lr}
+	vpush	{d8-d15}
+	add	r11, sp, #CONTEXT_FP
+	mov	r12, r0
+	mrc	p15, 0, r4, c13, c0, 3		@ old: fn preserves r4 and r11
+	ldr	r2, [r4, #TCB_SYSTEM]
+	cmp	r2, r4
+	beq	leaf_ended
+	str	sp, [r4, #TCB_SP]
+	mov	r3, #LEAF_CALL
+	str	r3, [r4, #TCB_ENDED]
+	ldr	r3, [r2, #TCB_SP]
+	bic	r3, r3, #7			@ AAPCS: SP is a multiple of 8 at a call
+	clrex
+	mcr	p15, 0, r2, c13, c0, 3
+	mov	sp, r3
+	mov	r0, r1
+	blx	r12
+	clrex
+	mcr	p15, 0, r4, c13, c0, 3
+	ldr	r0, [r4, #TCB_ENDED]
+	subs	r0, r0, #LEAF_CALL
+	str	r0, [r4, #TCB_ENDED]
+	bne	leaf_ended
+	ldr	r4, [r11, #-28]
+	mov	sp, r11
+	pop	{r11, pc}
+leaf_ended:
+	mov	r0, r4
+	ldr	r4, [r11, #-28]
+	mov	sp, r11
+	pop	{r11, lr}
+	b	runtime_leaf_ended
+END(arch_call_leaf)
+
+@ void arch_end_leaf(struct tcb *old);
+FUNCTION(arch_end_leaf):
+	ldr	r1, [r0, #TCB_SP]
+	clrex
+	mcr	p15, 0, r0, c13, c0, 3
+	mov	sp, r1
+	vpop	{d8-d15}
+	pop	{r3-r11, lr}
+	mov	r3, #0				@ FPSCR's default
+	vmsr	fpscr, r3
+	b	runtime_leaf_ended
+END(arch_end_leaf)
+
 @ Where a context of arch_init_context() starts: fn in r4, its argument in r5, 0 in r11 and lr. fn must not return.
 FUNCTION(context_start):
 	mov	lr, #0				@ it led here; the chain of frames ends

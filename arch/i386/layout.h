@@ -20,6 +20,10 @@
 /* Offsets known to assembly; machine.h and cpu.h assert them. */
 #define TCB_LIMIT 4
 #define TCB_SP 8
+#define TCB_SYSTEM 12
+#define TCB_ENDED 16
+#define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
+#define LEAF_FN 20 /* from tcb.sp then: fn */
 #define CPU_LIMIT 0x30 /* under %gs, where clang's -fsplit-stack for i686-linux-gnu looks */
 #define CPU_TCB 0x34
 #define CPU_RESUME_PC 0x38

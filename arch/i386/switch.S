@@ -132,6 +132,74 @@ arch_call_on:
 	ret
 
 /*
+ * int arch_call_leaf(void (*fn)(void *), void *arg);
+ *
+ *	old stack
+ *	EBP + 12  arg
+ *	EBP +  8  fn
+ *	EBP +  4  return address
+ *	EBP       caller's EBP         a frame record: fn's leads to it
+ *	EBP -  4  caller's EBX
+ *	EBP - 12  caller's EDI         old->sp
+ *
+ * With limit 0 what is checked may run too: nothing is compared with the old stack's.
+ */
+	.globl	arch_call_leaf
+arch_call_leaf:
+	pushl	%ebp
+	movl	%esp, %ebp
+	pushl	%ebx
+	pushl	%esi
+	pushl	%edi
+	movl	%gs:CPU_TCB, %ebx
+	movl	TCB_SYSTEM(%ebx), %ecx
+	cmpl	%ebx, %ecx
+	je	leaf_ended
+	movl	%esp, TCB_SP(%ebx)
+	movl	$LEAF_CALL, TCB_ENDED(%ebx)
+	movl	12(%ebp), %eax
+	movl	8(%ebp), %edx
+	movl	%ecx, %gs:CPU_TCB
+	movl	$0, %gs:CPU_LIMIT
+	movl	TCB_SP(%ecx), %esp
+	subl	$4, %esp
+	andl	$-16, %esp
+	movl	%eax, (%esp)
+	call	*%edx
+	movl	TCB_LIMIT(%ebx), %ecx
+	movl	%ecx, %gs:CPU_LIMIT
+	movl	%ebx, %gs:CPU_TCB
+	addl	$-(LEAF_CALL), TCB_ENDED(%ebx)
+	jne	leaf_ended
+	movl	-4(%ebp), %ebx		/* fn preserved the others */
+	xorl	%eax, %eax
+	leave
+	ret
+leaf_ended:
+	movl	%ebx, %edx
+	movl	-4(%ebp), %ebx
+	leave
+tell_leaf_ended:
+	movl	%edx, 4(%esp)		/* the arguments' place is the callee's to use */
+	jmp	runtime_leaf_ended
+
+/* void arch_end_leaf(struct tcb *old); */
+	.globl	arch_end_leaf
+arch_end_leaf:
+	movl	4(%esp), %edx
+	enter_tcb
+	fninit
+	ldmxcsr	mxcsr_default
+	popl	%edi
+	popl	%esi
+	popl	%ebx
+	popl	%ebp
+	jmp	tell_leaf_ended
+	.balign	4
+mxcsr_default:
+	.long	MXCSR_DEFAULT
+
+/*
  * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.
  *
  *	ESP + 12  return address of the checked function: its ESP at entry

@@ -25,6 +25,10 @@
 /* Offsets known to assembly; machine.h and trap.c assert them. */
 #define TCB_LIMIT 8
 #define TCB_SP 16
+#define TCB_SYSTEM 24
+#define TCB_ENDED 32
+#define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
+#define LEAF_FN 0 /* from tcb.sp then: fn */
 #define CPU_LIMIT 0x70 /* under %fs, where clang's -fsplit-stack for x86_64-linux-gnu looks */
 #define CPU_TCB 0x78
 #define CPU_REDIRECT 0x80 /* struct redirect, all of it */

@@ -34,6 +34,8 @@ _Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to a
 _Static_assert(sizeof(struct redirect) == 56, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
+_Static_assert(offsetof(struct tcb, system) == TCB_SYSTEM, "known to assembly");
+_Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_fs *)CPU_TCB; }
 

@@ -113,6 +113,65 @@ arch_call_on:
 	leave				/* not old->sp: callbacks may have moved that */
 	ret
 
+/*
+ * int arch_call_leaf(void (*fn)(void *), void *arg);
+ *
+ *	old stack
+ *	RBP +  8  return address
+ *	RBP       caller's RBP         a frame record: fn's leads to it
+ *	RBP -  8  caller's RBX
+ *	RBP - 40  caller's R15
+ *	RBP - 48  fn                   old->sp
+ *
+ * With limit 0 what is checked may run too: nothing is compared with the old stack's.
+ */
+	.globl	arch_call_leaf
+arch_call_leaf:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	.irp	reg, rbx, r12, r13, r14, r15, rdi
+	pushq	%\reg
+	.endr
+	movq	%fs:CPU_TCB, %rbx
+	movq	TCB_SYSTEM(%rbx), %rcx
+	cmpq	%rbx, %rcx
+	je	leaf_ended
+	movq	%rsp, TCB_SP(%rbx)
+	movl	$LEAF_CALL, TCB_ENDED(%rbx)
+	movq	%rcx, %fs:CPU_TCB
+	movq	$0, %fs:CPU_LIMIT
+	movq	TCB_SP(%rcx), %rsp	/* 16-byte aligned: a context's, or the top */
+	xchgq	%rdi, %rsi
+	callq	*%rsi
+	movq	TCB_LIMIT(%rbx), %rcx
+	movq	%rcx, %fs:CPU_LIMIT
+	movq	%rbx, %fs:CPU_TCB
+	addl	$-(LEAF_CALL), TCB_ENDED(%rbx)
+	jne	leaf_ended
+	movq	-8(%rbp), %rbx		/* fn preserved the others */
+	xorl	%eax, %eax
+	leave
+	ret
+leaf_ended:
+	movq	%rbx, %rdi
+	movq	-8(%rbp), %rbx
+	leave
+	jmp	runtime_leaf_ended
+
+/* void arch_end_leaf(struct tcb *old); */
+	.globl	arch_end_leaf
+arch_end_leaf:
+	enter_tcb
+	fninit
+	ldmxcsr	mxcsr_default(%rip)
+	.irp	reg, rax, r15, r14, r13, r12, rbx, rbp
+	popq	%\reg
+	.endr
+	jmp	runtime_leaf_ended
+	.balign	4
+mxcsr_default:
+	.long	0x1f80
+
 /* Where a new context begins (cpu.c, arch_init_context): RBX = fn, R12 = arg, RBP = 0, RSP 16-byte aligned. */
 	.globl	context_start
 context_start:

@@ -87,6 +87,62 @@ static void check_nested(void)
 	CHECK(getg()->callbacks == 0 && getg()->locked_m == NULL);
 }
 
+/* ---- the same from three goroutines at once, cleanups and panics between, on g0's and on stacks of their own ---- */
+
+enum { GOROUTINES = 3, TIMES = 1000 };
+static atomic_int contained_right, cleaned, caught; /* preempted anywhere */
+
+static void count_cleanup(void *unused)
+{
+	(void)unused;
+	cleaned++;
+}
+
+static void panics_after_failure(void *unused)
+{
+	struct socle_cleanup c;
+
+	socle_cleanup_push(&c, count_cleanup, NULL);
+	contained_right += socle_foreign_call(read_null, unused) == -1 && errno == EFAULT;
+	socle_yield();
+	socle_panic("after a failure");
+}
+
+static SOCLE_UNCHECKED void calls_back_to_panic(void *arg) { socle_callback(panics_after_failure, arg); }
+static void calls_foreign(void *arg) { socle_foreign_call(calls_back_to_panic, arg); }
+
+static void tries_in_callback(void *arg)
+{
+	caught += socle_try(calls_foreign, arg, NULL) == -1;
+	contained_right += socle_foreign_call(overflow_by_recursion, arg) == -1 && errno == EOVERFLOW;
+}
+
+static SOCLE_UNCHECKED void calls_back_to_try_then_fails(void *arg)
+{
+	socle_callback(tries_in_callback, arg);
+	undefined_instruction(arg);
+}
+
+static void fails_many_times(void *unused)
+{
+	for (int i = 0; i < TIMES; i++) {
+		struct socle_foreign_attr attr = {.stack_size = i % 3 == 0 ? 96 << 10 : 0};
+
+		contained_right +=
+			socle_foreign_call_attr(&attr, calls_back_to_try_then_fails, unused) == -1 && errno == EFAULT;
+	}
+}
+
+static void check_together(void)
+{
+	contained_right = cleaned = caught = 0;
+	for (int i = 0; i < GOROUTINES; i++)
+		CHECK(socle_go(fails_many_times, NULL) == 0);
+	wait_for_others();
+	CHECK(contained_right == 3 * GOROUTINES * TIMES);
+	CHECK(cleaned == GOROUTINES * TIMES && caught == GOROUTINES * TIMES);
+}
+
 /* ---- callee-saved registers survive whatever the routine made of them ---- */
 
 static SOCLE_UNCHECKED void spoils_registers(void *arg)
@@ -132,6 +188,7 @@ static void contained(void)
 		check_contained(&wrongs[i]);
 	check_frames();
 	check_nested();
+	check_together();
 	check_registers();
 }
 
