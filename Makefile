@@ -125,7 +125,7 @@ stack-report: images
 bench:
 	@$(PYTHON) tools/bench $(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) $(if $(JSON),--json)
 test:
-	@$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
+	@$(PYTHON) -m pytest -q -rfEs -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
 		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) qemu-tests tests
 soak:
 	@$(PYTHON) tools/soak --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \

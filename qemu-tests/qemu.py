@@ -1,5 +1,6 @@
 """What the tests share: the table of images, how one is built and run, and QEMU's monitor."""
 import fcntl
+import functools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ ARCHS = ["x86_64", "i386", "armv7a"]
 BOARDS = {"x86_64": "pc", "i386": "pc", "armv7a": "virt"}
 KEYS = {
     "name", "image", "archs", "args", "mem", "smp", "cpus", "machine", "firmware", "boot", "icount", "limit", "wall",
-    "input", "status", "checks", "console", "absent", "monitor", "qemu_args",
+    "input", "status", "checks", "console", "absent", "monitor", "qemu_args", "sources",
 }  # fmt: skip
 
 
@@ -63,10 +64,25 @@ def make(*words):
     )  # fmt: skip
 
 
+@functools.lru_cache
+def not_to_be_had(package):
+    """Why the sources of a Debian package cannot be fetched; None if they are there."""
+    if "SOCLE_BUILT" in os.environ:
+        return json.loads(Path(os.environ["SOCLE_BUILT"]).read_text())["not to be had"].get(package)
+    result = subprocess.run([TREE / "tools/sources", package], capture_output=True, text=True)
+    return (result.stderr.strip() or "tools/sources failed").splitlines()[-1] if result.returncode else None
+
+
+def missing_sources(stanza):
+    """Package to reason, for what this stanza's image is made of and cannot be fetched."""
+    return {p: reason for p in stanza.get("sources", []) if (reason := not_to_be_had(p))}
+
+
 def build_all(arch):
     """Builds every image of the table. Returns what make said of those that could not be built."""
     failed = {}
-    images = sorted({s["image"] for s in load_table() if arch in s.get("archs", ARCHS)})
+    images = {s["image"] for s in load_table() if arch in s.get("archs", ARCHS) and not missing_sources(s)}
+    images = sorted(images)
     if images and make("-j2", "images", f"ARCH={arch}", f"APPS={' '.join(images)}").returncode:
         for image in images:
             result = make("-j2", "image", f"ARCH={arch}", f"APP={image}")
@@ -77,12 +93,14 @@ def build_all(arch):
 
 def build_once(archs, say=print):
     """Builds every image before the first is asked for, by this process or one that it starts."""
-    failed = {}
+    failed, missing = {}, {}
+    for stanza in load_table():
+        missing |= missing_sources(stanza)
     for arch in archs:
         say(f"building the images for {arch}", flush=True)
         failed |= build_all(arch)
     (TREE / "build").mkdir(exist_ok=True)
-    (TREE / "build/not-built.json").write_text(json.dumps(failed))
+    (TREE / "build/not-built.json").write_text(json.dumps({"not built": failed, "not to be had": missing}))
     os.environ["SOCLE_BUILT"] = str(TREE / "build/not-built.json")
 
 
@@ -90,7 +108,7 @@ def image_path(case):
     """The built image. Raises TableError with make's words if it does not build."""
     arch, image = case["arch"], case["image"]
     if "SOCLE_BUILT" in os.environ:  # all at once, before the tests
-        words = json.loads(Path(os.environ["SOCLE_BUILT"]).read_text()).get(f"{arch} {image}")
+        words = json.loads(Path(os.environ["SOCLE_BUILT"]).read_text())["not built"].get(f"{arch} {image}")
     else:
         with open(f"/tmp/socle-test-{os.getuid()}-{arch}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -6,6 +6,8 @@ import qemu
 
 
 def test_image(case, tmp_path):
+    for reason in qemu.missing_sources(case).values():
+        pytest.skip(reason)
     command, problem = None, None
     try:
         command = qemu.run_command(case, tmp_path)
