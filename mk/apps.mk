@@ -27,7 +27,7 @@ $$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects) $$(vendor_sources) 
 $$(app)/%: part_cflags = -I$$(app_dir) -I$$(@D) $(checked_cflags) $$(app_cflags) \
 	$(if $(filter $(CURDIR)/%,$(abspath $(1))),$(tree_cflags))
 $$(app)/foreign/%: part_cflags = -I$$(app_dir) $(foreign_cflags) $$(app_cflags)
-$$(app)/vendor/%: part_cflags = $(foreign_cflags) $$(app_cflags) -w
+$$(app)/vendor/%: part_cflags = $(foreign_cflags) $$(app_cflags) -w -g0
 $$(app)/%: app_dir := $$(app_dir)
 $$(app)/%: app_cflags := $$(app_cflags)
 $$(app)/%.c.o: $$(app_dir)/%.c $$(app)/source $(out)/flags | $(libs)
