@@ -81,8 +81,9 @@ def missing_sources(stanza):
 def build_all(arch):
     """Builds every image of the table. Returns what make said of those that could not be built."""
     failed = {}
-    images = {s["image"] for s in load_table() if arch in s.get("archs", ARCHS) and not missing_sources(s)}
-    images = sorted(images)
+    stanzas = [s for s in load_table() if arch in s.get("archs", ARCHS) and not missing_sources(s)]
+    stanzas.sort(key=lambda s: "sources" not in s)  # libraries take longest: nothing should wait for them at the end
+    images = list(dict.fromkeys(s["image"] for s in stanzas))
     if images and make("-j2", "images", f"ARCH={arch}", f"APPS={' '.join(images)}").returncode:
         for image in images:
             result = make("-j2", "image", f"ARCH={arch}", f"APP={image}")
