@@ -6,7 +6,8 @@
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
-#define MAX_FRAMES 64
+#define MAX_FRAMES 1000 /* a chain that leads in a circle through several stacks must end too */
+#define MAX_WAITING 64
 
 /* ---- Traceback ---- */
 
@@ -81,6 +82,8 @@ void traceback(uintptr_t pc, uintptr_t link, uintptr_t sp, uintptr_t fp)
 		fp = record[0];
 	}
 	repeated(0, &last, &times);
+	if (printed == MAX_FRAMES)
+		console_printf("      ... and more\n");
 }
 
 void socle_traceback(void)
@@ -131,7 +134,7 @@ static void print_waiting(void)
 {
 	int n = 0;
 
-	for (const struct g *g = all_gs(); g != NULL && n < MAX_FRAMES; g = g->all) {
+	for (const struct g *g = all_gs(); g != NULL && n < MAX_WAITING; g = g->all) {
 		uintptr_t sp = (uintptr_t)g->tcb.sp;
 
 		if (g->status != G_WAITING && g->status != G_RUNNABLE)

@@ -97,6 +97,22 @@ static void test_deep(void)
 	CHECK(socle_stack_query((void *)m0.g0.lo, &g0) == 0 && g0.kind == SOCLE_STACK_BOOT);
 }
 
+/* ---- a call that asks for much gets it, and gives it back ---- */
+
+static void test_large_stack(void)
+{
+	size_t before = frames_free();
+
+	for (size_t size = 2 << 20; size <= 64 << 20; size <<= 5) {
+		int called = 0;
+		struct frame f = {.bytes = size - (size >> 2), .callback = count, .arg = &called, .times = 10};
+		struct socle_foreign_attr attr = {.stack_size = size};
+
+		CHECK(socle_foreign_call_attr(&attr, large_frame, &f) == 0 && f.error == 0 && f.intact && called == 10);
+		CHECK(frames_free() + 64 > before); /* some page tables stay */
+	}
+}
+
 /* ---- many goroutines, each blocked in a callback under a foreign frame, woken in another order ---- */
 
 enum { BLOCKED = 1000 };
@@ -295,6 +311,7 @@ static void all(void)
 	test_one();
 	test_no_creep();
 	test_deep();
+	test_large_stack();
 	test_blocked();
 	test_sleep();
 	test_doubles();
