@@ -111,8 +111,8 @@ void arch_call_on(struct tcb *to, void (*fn)(void *), void *arg);
  * otherwise. Called on a system stack: what runtime_leaf_ended() says too. */
 int arch_call_leaf(void (*fn)(void *), void *arg);
 
-/* Returns from the arch_call_leaf() that `old` has made, though fn has not, with what runtime_leaf_ended(old) says. The
- * floating-point control words are the ABI's defaults then. Never returns. */
+/* Returns from the arch_call_leaf() that `old` has made, though fn has not, with what runtime_leaf_ended(old) says. By
+ * arch_redirect(), from a trap in fn: which has set the floating-point control words to the ABI's defaults. */
 void arch_end_leaf(struct tcb *old) __attribute__((noreturn));
 int runtime_leaf_ended(struct tcb *old); /* the runtime's: on old's stack, old is current */
 

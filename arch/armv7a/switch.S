@@ -142,8 +142,6 @@ FUNCTION(arch_end_leaf):
 	mov	sp, r1
 	vpop	{d8-d15}
 	pop	{r3-r11, lr}
-	mov	r3, #0				@ FPSCR's default
-	vmsr	fpscr, r3
 	b	runtime_leaf_ended
 END(arch_end_leaf)
 

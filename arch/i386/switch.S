@@ -188,16 +188,11 @@ tell_leaf_ended:
 arch_end_leaf:
 	movl	4(%esp), %edx
 	enter_tcb
-	fninit
-	ldmxcsr	mxcsr_default
 	popl	%edi
 	popl	%esi
 	popl	%ebx
 	popl	%ebp
 	jmp	tell_leaf_ended
-	.balign	4
-mxcsr_default:
-	.long	MXCSR_DEFAULT
 
 /*
  * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.

@@ -162,15 +162,10 @@ leaf_ended:
 	.globl	arch_end_leaf
 arch_end_leaf:
 	enter_tcb
-	fninit
-	ldmxcsr	mxcsr_default(%rip)
 	.irp	reg, rax, r15, r14, r13, r12, rbx, rbp
 	popq	%\reg
 	.endr
 	jmp	runtime_leaf_ended
-	.balign	4
-mxcsr_default:
-	.long	0x1f80
 
 /* Where a new context begins (cpu.c, arch_init_context): RBX = fn, R12 = arg, RBP = 0, RSP 16-byte aligned. */
 	.globl	context_start

@@ -59,6 +59,7 @@ static int fail(socle_fn fn, void *arg, struct socle_fault *fault, size_t stack_
 static void test_faults(void)
 {
 	struct socle_fault fault = {0};
+	volatile long double one_and_a_half = 1.5L;
 	struct m *m = getg()->m;
 	void *g0_sp = m->g0.tcb.sp;
 	int right = 0;
@@ -72,6 +73,7 @@ static void test_faults(void)
 	for (int i = 0; i < 10000; i++)
 		right += socle_foreign_call_attr(&leaf, trash_and_fail, NULL) == -1 && errno == EFAULT;
 	CHECK(right == 10000);
+	CHECK(one_and_a_half * 2 == 3); /* each of them left a number in the x87 */
 	CHECK(getg()->call_ended == 0 && getg()->crossings == NULL && m == getg()->m && m->g0.tcb.sp == g0_sp);
 }
 
