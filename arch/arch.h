@@ -1,16 +1,17 @@
 /*
  * The contract between a port and the rest of Socle: the only architecture header that kernel/ and
- * runtime/ include. Sixteen arch_ names and page_zero(), all of them below; machine.h adds constants and the inline ones.
+ * runtime/ include. Eighteen arch_ names and page_zero(), all of them below; machine.h adds constants and the inline ones.
  *
  * One idea carries it: a control block (struct tcb) is a stack that can be run on. Every goroutine,
  * every thread's system stack (g0) has one. Its `sp` is where the stack stands while something else
  * runs; its `stack_limit` is what checked prologues compare SP with. A switch is "save SP in mine,
- * load SP and limit from yours", and there are four of them, differing in what becomes of the old side:
+ * load SP and limit from yours", and there are five of them, differing in what becomes of the old side:
  *
  *   arch_switch   save all, go on in the other            (thread to thread)
  *   arch_resume   the second half alone: never returns    (scheduler to goroutine; Go's gogo)
  *   arch_mcall    save all, then call fn on the other     (goroutine to scheduler; Go's mcall)
  *   arch_call_on  call fn on the other, and come back     (foreign call, callback; Go's asmcgocall)
+ *   arch_call_leaf  the same, for fn that only computes    (SOCLE_NOCALLBACK)
  *
  * The limit and SP change together, in assembly, so no checked prologue ever sees one without the other.
  */
