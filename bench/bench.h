@@ -41,18 +41,22 @@ uint64_t bench_callback(unsigned n);
 uint64_t bench_round(unsigned n);
 uint64_t bench_round_64k(unsigned n);
 uint64_t bench_fault(unsigned n);
+uint64_t bench_attach(unsigned n);
 
 /* ---- foreign/routines.c, compiled as a vendor would ---- */
 
 struct callbacks {
 	socle_fn fn;
 	unsigned n;
+	uint64_t taken; /* by foreign_thread(), the loop included */
+	socle_fn done;	/* which calls this back at its end, for itself */
 };
 
 void foreign_empty(void *arg);
 void foreign_callback(void *fn);	 /* the address of a socle_fn */
 void foreign_callback_64k(void *fn);	 /* the same, under a frame of 64 KiB */
 void foreign_callbacks(void *callbacks); /* n of them in a loop */
+void foreign_thread(void *callbacks);
 void foreign_read_null(void *arg);
 
 #endif

@@ -31,10 +31,29 @@ uint64_t bench_fault(unsigned n) { return calls(n, foreign_read_null, NULL); }
 /* Many in one foreign call, which is not counted. */
 uint64_t bench_callback(unsigned n)
 {
-	struct callbacks c = {empty_callback, n};
+	struct callbacks c = {.fn = empty_callback, .n = n};
 	uint64_t from = instructions(), taken;
 
 	socle_foreign_call(foreign_callbacks, &c);
 	taken = instructions() - from;
 	return taken - loop_cost(n);
+}
+
+static struct socle_sem thread_done;
+
+static void post(void *unused)
+{
+	(void)unused;
+	socle_sem_post(&thread_done);
+}
+
+/* The same from a foreign thread, while no goroutine wants to run. */
+uint64_t bench_attach(unsigned n)
+{
+	struct callbacks c = {.fn = empty_callback, .n = n, .done = post};
+
+	if (socle_foreign_thread(NULL, foreign_thread, &c) < 0)
+		fatal("bench: no memory for a thread");
+	socle_sem_wait(&thread_done);
+	return c.taken - loop_cost(n);
 }

@@ -82,16 +82,27 @@ static const struct {
 	uint64_t (*run)(unsigned n);
 	unsigned n;
 } benchmarks[] = {
-	{"parked-8k", bench_parked_small, 4096}, {"parked", bench_parked_default, 4096},
-	{"yield", bench_yield, 20000},		 {"hop", bench_hop, 20000},
-	{"buffered", bench_buffered, 20000},	 {"select", bench_select, 20000},
-	{"mutex", bench_mutex, 20000},		 {"mutex-handed", bench_mutex_handed, 20000},
-	{"spawn", bench_spawn, 10000},		 {"timer", bench_timer, 1000},
-	{"preempt", bench_preempt, 32},		 {"touch", bench_touch, 5120},
-	{"grow-64k", bench_grow_64k, 20},	 {"grow-1m", bench_grow_1m, 20},
-	{"foreign", bench_foreign, 10000},	 {"leaf", bench_leaf, 10000},
-	{"callback", bench_callback, 10000},	 {"round", bench_round, 10000},
-	{"round-64k", bench_round_64k, 10000},	 {"fault", bench_fault, 1000},
+	{"parked-8k", bench_parked_small, 4096},
+	{"parked", bench_parked_default, 4096},
+	{"yield", bench_yield, 20000},
+	{"hop", bench_hop, 20000},
+	{"buffered", bench_buffered, 20000},
+	{"select", bench_select, 20000},
+	{"mutex", bench_mutex, 20000},
+	{"mutex-handed", bench_mutex_handed, 20000},
+	{"spawn", bench_spawn, 10000},
+	{"timer", bench_timer, 1000},
+	{"preempt", bench_preempt, 32},
+	{"touch", bench_touch, 5120},
+	{"grow-64k", bench_grow_64k, 20},
+	{"grow-1m", bench_grow_1m, 20},
+	{"foreign", bench_foreign, 10000},
+	{"leaf", bench_leaf, 10000},
+	{"callback", bench_callback, 10000},
+	{"round", bench_round, 10000},
+	{"round-64k", bench_round_64k, 10000},
+	{"attach", bench_attach, 1000},
+	{"fault", bench_fault, 1000},
 };
 
 int main(void)

@@ -271,6 +271,14 @@ int socle_foreign_stack_add(void *lo, size_t size);
  * stands on it). Foreign too. */
 int socle_foreign_stack_remove(void *lo);
 
+/* Starts a foreign thread: a thread with a stack of its own (attr->stack_size, as in socle_foreign_call_attr; attr NULL
+ * or 0: 256 KiB) that runs fn(arg), foreign code, and ends when fn returns. It shares the CPU by time with the goroutines
+ * and the other threads. It may call back: fn of socle_callback() then runs on a new goroutine, which may block, and is
+ * gone when the callback returns; besides its errors above there are ENOMEM and EAGAIN, as in socle_go(). A panic must be
+ * caught in the callback. A fault in the thread itself ends the image: there is no call that could return -1. The image
+ * ends with main, whatever its threads do. 0, or -1: ENOMEM, EAGAIN (no stack), EINVAL. Foreign too. */
+int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
+
 /* The foreign runtime's own start (Go's initcgo). Where an image defines it, boot calls it, on g0, before page tables
  * and before anything else of the runtime, and it must set g0's stackguard; boot then makes no setting of its own.
  * It may not call back. */
@@ -329,6 +337,7 @@ enum socle_stack_kind {
 	SOCLE_STACK_G0,	     /* of a further m */
 	SOCLE_STACK_FOREIGN, /* of one call: socle_foreign_attr.stack_size */
 	SOCLE_STACK_FIBER,   /* socle_foreign_stack_add() */
+	SOCLE_STACK_THREAD,  /* a foreign thread's */
 };
 
 struct socle_stack_info {

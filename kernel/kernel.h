@@ -90,11 +90,12 @@ struct thread *thread_current(void);
 void thread_adopt(struct thread *t, struct tcb *tcb); /* makes what runs now a thread: boot only */
 /* Makes a thread that is ready to run fn(arg), which must not return, on the stack below stack_hi. */
 void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
-void thread_park(void);		     /* until thread_ready(), which may have come before. On the system stack */
-void thread_yield(void);	     /* to those that are ready. On the stack that the thread runs on */
-void thread_ready(struct thread *t); /* at most once for each park */
-bool thread_others_ready(void);	     /* others wait for the CPU. On any stack, as the next */
-unsigned thread_switches(void);	     /* how many there were */
+void thread_park(void);			   /* until thread_ready(), which may have come before. On the system stack */
+void thread_yield(void);		   /* to those that are ready. On the stack that the thread runs on */
+void thread_ready(struct thread *t);	   /* at most once for each park */
+void thread_ready_first(struct thread *t); /* before all that are ready */
+bool thread_others_ready(void);		   /* others wait for the CPU. On any stack, as the next */
+unsigned thread_switches(void);		   /* how many there were */
 
 /* ---- symbols.c: the table that tools/symbols puts in the image ---- */
 

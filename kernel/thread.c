@@ -26,6 +26,14 @@ static void enqueue(struct thread *t)
 	cpu.tail = t;
 }
 
+static void enqueue_first(struct thread *t)
+{
+	t->next = cpu.head;
+	if (cpu.head == NULL)
+		cpu.tail = t;
+	cpu.head = t;
+}
+
 static struct thread *dequeue(void)
 {
 	struct thread *t = cpu.head;
@@ -103,13 +111,16 @@ void thread_yield(void)
 bool thread_others_ready(void) { return cpu.head != NULL; }
 unsigned thread_switches(void) { return cpu.switches; }
 
-void thread_ready(struct thread *t)
+static void wake(struct thread *t, void (*put)(struct thread *))
 {
 	uintptr_t irq = arch_irq_disable();
 
 	ASSERT(!t->wakeup, "thread_ready: the thread was woken already");
 	t->wakeup = true;
 	if (t->parked && t != cpu.current)
-		enqueue(t);
+		put(t);
 	arch_irq_restore(irq);
 }
+
+void thread_ready(struct thread *t) { wake(t, enqueue); }
+void thread_ready_first(struct thread *t) { wake(t, enqueue_first); }

@@ -31,17 +31,28 @@ static inline int finish(void)
 	return checks_failed > 0;
 }
 
-/* Until all goroutines but the caller have ended. */
+static inline bool others_are_left(void)
+{
+	int others = -1;
+
+	for (struct g *g = all_gs(); g != NULL; g = g->all)
+		others += g->status != G_DEAD;
+	return others > 0;
+}
+
+/* Until all goroutines but the caller, and all foreign threads, have ended. */
 static inline void wait_for_others(void)
 {
-	int others;
-
-	do {
+	do
 		socle_yield();
-		others = -1;
-		for (struct g *g = all_gs(); g != NULL; g = g->all)
-			others += g->status != G_DEAD;
-	} while (others > 0);
+	while (others_are_left());
+}
+
+/* The same, leaving the CPU to threads. */
+static inline void sleep_for_others(void)
+{
+	while (others_are_left())
+		socle_sleep(100000);
 }
 
 /* Free frames and stacks in use; but for m's that are kept for later: it is chance which are, and how deep their foreign

@@ -45,6 +45,8 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
 		return false;
+	if (is_foreign_thread(g0->m->current))
+		return false; /* nobody has called it */
 	if (in_core(t->pc) && t->kind != TRAP_DIVIDE)
 		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
 	g = g0->m->current;

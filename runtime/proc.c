@@ -106,8 +106,7 @@ static bool start_new_m(struct p *p)
 	return true;
 }
 
-/* Gives p to an idle m, or to a new one. False: no memory for one. */
-static bool hand_off(struct p *p)
+bool hand_off(struct p *p)
 {
 	struct m *m;
 
@@ -143,8 +142,7 @@ static NOINLINE void stop_locked_m(struct m *m)
 	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
 }
 
-/* Not on the stack of an m that is dead. */
-static void free_dead_ms(void)
+void free_dead_ms(void)
 {
 	struct m *m;
 
@@ -158,6 +156,14 @@ static void free_dead_ms(void)
 		stack_free(m->g0.stack); /* m with it */
 		m = next;
 	}
+}
+
+void bury(struct m *m)
+{
+	lock(&sched.lock);
+	m->next = sched.dead;
+	sched.dead = m;
+	unlock(&sched.lock);
 }
 
 /* An m that parks without a p is kept for later, or dies when enough are kept. m0's stack is the image's: it stays. */
@@ -191,13 +197,15 @@ static NOINLINE void start_locked_m(struct m *m, struct g *g)
 
 static void deadlock(void)
 {
-	int waiting = 0;
+	int waiting = 0, threads = 0;
 
-	for (struct g *g = sched.all_gs; g != NULL; g = g->all)
+	for (struct g *g = sched.all_gs; g != NULL; g = g->all) {
 		waiting += g->status != G_DEAD;
+		threads += g->status != G_DEAD && is_foreign_thread(g);
+	}
 	if (waiting == 0)
 		fatal("no goroutines are left, and main did not return: it called socle_exit()");
-	fatal("all goroutines are asleep - deadlock!");
+	fatal("all goroutines%s are asleep - deadlock!", threads > 0 ? " and foreign threads" : "");
 }
 
 /* No thread can run, and no tick will come. */
@@ -227,7 +235,7 @@ SOCLE_UNCHECKED void wake_idle_m(struct p *p)
 
 	p->idle_m = NULL;
 	if (m != NULL)
-		thread_ready(&m->thread);
+		thread_ready_first(&m->thread); /* a sleeper waits for no turns of threads that compute */
 	arch_irq_restore(irq);
 }
 
@@ -352,10 +360,8 @@ SOCLE_UNCHECKED void socle_yield(void)
 static void end_foreign_turn(struct m *m)
 {
 	m->g0.locks++; /* not interrupted again meanwhile */
-	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p)) {
-		m->p = NULL;
-		m->current->call_ended = (m->current->call_ended == LEAF_CALL ? LEAF_CALL : 0) + P_LOST;
-	}
+	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p))
+		lose_p(m);
 	yield_thread();
 	m->g0.locks--;
 }
@@ -423,6 +429,8 @@ void socle_exit(void)
 		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
 	if (g->cleanups != NULL)
 		run_cleanups(g, NULL);
+	if (g->local != NULL)
+		g->local->end(g);
 	arch_mcall(&g->m->g0.tcb, exit_on_g0);
 	__builtin_unreachable();
 }
@@ -438,7 +446,7 @@ static void g_start(void *arg)
 }
 
 /* On a page that was never used, and is zero. */
-static NOINLINE void init_new_g(struct g *g, struct stack *s)
+NOINLINE void enlist_g(struct g *g, struct stack *s)
 {
 	g->stack = s;
 	g->hi = s->hi;
@@ -448,6 +456,8 @@ static NOINLINE void init_new_g(struct g *g, struct stack *s)
 	unlock(&sched.lock);
 }
 
+unsigned long new_id(void) { return atomic_fetch_add_explicit(&sched.last_id, 1, memory_order_relaxed) + 1; }
+
 /* The stack may have served before. Then what its last goroutine may have left in g is set anew; the rest it has left
  * as it found it: zero. To clear all of g each time would be a third of the price of a goroutine. */
 static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle_fn fn, void *arg)
@@ -455,10 +465,10 @@ static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle
 	struct g *g = (struct g *)s->hi;
 
 	if (g->stack == NULL)
-		init_new_g(g, s);
+		enlist_g(g, s);
 	g->tcb.stack_limit = s->lo + STACK_SLACK;
 	g->lo = s->lo; /* an overflow moves it, and socle_exit() may be called before it is back */
-	g->id = atomic_fetch_add_explicit(&sched.last_id, 1, memory_order_relaxed) + 1; /* it orders nothing */
+	g->id = new_id();
 	g->name = attr->name;
 	g->fn = fn;
 	g->arg = arg;
@@ -468,15 +478,19 @@ static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle
 	return g;
 }
 
+struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg)
+{
+	struct stack *s = stack_alloc(attr->stack_size != 0 ? attr->stack_size : DEFAULT_STACK, STACK_GOROUTINE);
+
+	return s != NULL ? init_g(s, attr, fn, arg) : NULL;
+}
+
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 {
-	struct stack *s;
-	struct g *g;
+	struct g *g = new_g(attr, fn, arg);
 
-	s = stack_alloc(attr->stack_size != 0 ? attr->stack_size : DEFAULT_STACK, STACK_GOROUTINE);
-	if (s == NULL)
+	if (g == NULL)
 		return -1;
-	g = init_g(s, attr, fn, arg);
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
 	enqueue(getg()->m->p, g);
 	return 0;

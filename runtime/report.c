@@ -120,8 +120,8 @@ static void print_current(const struct tcb *tcb)
 	if (g == NULL || g->m == NULL)
 		return;
 	current = g->m->current;
-	console_printf("  running: m%u", g->m->id);
-	if (current != NULL)
+	console_printf("  running: %s%u", is_foreign_thread(&g->m->g0) ? "foreign thread " : "m", g->m->id);
+	if (current != NULL && !is_foreign_thread(current))
 		console_printf(", goroutine %lu (%s)", current->id, g_name(current));
 	if (current != NULL && current->callbacks > 0)
 		console_printf(", %u callbacks deep", current->callbacks);
@@ -135,12 +135,16 @@ static void print_waiting(void)
 	int n = 0;
 
 	for (const struct g *g = all_gs(); g != NULL && n < MAX_WAITING; g = g->all) {
-		uintptr_t sp = (uintptr_t)g->tcb.sp;
+		bool in_foreign_code = g->m != NULL && g->m->current == g; /* what it runs on is a thread's */
+		uintptr_t sp = (uintptr_t)(in_foreign_code ? g->m->g0.tcb.sp : g->tcb.sp);
 
 		if (g->status != G_WAITING && g->status != G_RUNNABLE)
 			continue;
 		n++;
-		console_printf("goroutine %lu (%s), %s", g->id, g_name(g), status_words[g->status]);
+		if (is_foreign_thread(g))
+			console_printf("foreign thread %lu, %s", g->id, status_words[g->status]);
+		else
+			console_printf("goroutine %lu (%s), %s", g->id, g_name(g), status_words[g->status]);
 		if (g->status == G_WAITING)
 			console_printf(": %s %p", g->waiting_for, g->waiting_on);
 		console_printf("\n");

@@ -3,7 +3,8 @@
  * channels, timers, foreign calls. Knows nothing of page tables or traps. Compiled checked.
  *
  * Lock order: the lock of a channel or a sync object (of several channels: by address; a condition's before its mutex's),
- * timers_lock, a race's, sched.lock or the global run queue's. Nothing is locked while kernel/ is asked for memory.
+ * timers_lock, a race's, pthread.c's, sched.lock or the global run queue's. Nothing is locked while kernel/ is asked for
+ * memory.
  */
 #ifndef SOCLE_RUNTIME_H
 #define SOCLE_RUNTIME_H
@@ -25,7 +26,7 @@
 
 struct g;
 
-enum stack_kind { STACK_GOROUTINE, STACK_G0, STACK_FOREIGN, STACK_KINDS };
+enum stack_kind { STACK_GOROUTINE, STACK_G0, STACK_FOREIGN, STACK_THREAD, STACK_KINDS };
 
 /* Lies at the very top of each slot of the arena, on the page that stays backed. Its owner (g, m) lies just below it,
  * at hi, and the stack below that: one page holds all that a parked goroutine needs. */
@@ -84,12 +85,18 @@ struct g {
 	struct stack *stack;		/* NULL: m0's g0, on the boot stack */
 	struct _reent *reent;		/* the C library's errno and such; made when first asked for */
 	unsigned libc_locks;		/* locks of the C library held */
+	struct local *local;		/* what is to be undone at its end; NULL: nothing */
 	struct crossing *crossings;	/* callbacks and calls with a stack of their own, innermost first */
 	struct try *try;		/* the innermost, NULL: nobody catches */
 	struct socle_cleanup *cleanups; /* last pushed first */
 	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
 	struct socle_panic panic;
 	struct g *all; /* every g there ever was: sched.lock */
+};
+
+/* pthread.c's, in images that use it. */
+struct local {
+	void (*end)(struct g *g);
 };
 
 struct m {
@@ -102,7 +109,8 @@ struct m {
 	struct fiber *fiber;	  /* the last that called back: looked at first */
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
-	struct m *next; /* idle list: sched.lock */
+	struct m *next;					    /* idle list: sched.lock */
+	int (*attach)(struct m *m, socle_fn fn, void *arg); /* a foreign thread's: makes a callback */
 };
 
 #define RUN_QUEUE 256
@@ -136,6 +144,11 @@ extern struct p p0;
 
 static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
 static inline SOCLE_UNCHECKED const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }
+/* Whether g stands for a foreign thread itself, or is the g0 of one. */
+static inline SOCLE_UNCHECKED bool is_foreign_thread(const struct g *g)
+{
+	return g->stack != NULL && g->stack->kind == STACK_THREAD;
+}
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
 /* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
@@ -167,8 +180,11 @@ static inline int require_goroutine(void)
 	return -1;
 }
 
-int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
-void schedule(void) __attribute__((noreturn));			  /* on g0 */
+int go(const struct socle_go_attr *attr, socle_fn fn, void *arg);	   /* socle_go_attr, from any stack */
+struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* without a context. NULL and errno */
+void enlist_g(struct g *g, struct stack *s);				   /* among all_gs(), for good */
+unsigned long new_id(void);
+void schedule(void) __attribute__((noreturn)); /* on g0 */
 void park_on_g0(struct tcb *old);
 void ready(struct g *g);
 struct g *all_gs(void);
@@ -176,6 +192,9 @@ bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
 void wake_idle_m(struct p *p);		 /* there is work for it. On any stack */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
 void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
+bool hand_off(struct p *p);		 /* to an idle m, or a new one. False: no memory for one */
+void bury(struct m *m);			 /* its thread parks next, for good */
+void free_dead_ms(void);		 /* not on the stack of one */
 
 /* Until ready(g); unlocks when it is safe to. Inlined: the wait is the caller's, also in tracebacks. */
 static ALWAYS_INLINE void park(struct lock *release, const char *why, const void *on)
@@ -207,8 +226,15 @@ struct crossing {
 };
 
 enum { P_LOST = -1 };
+/* m makes a foreign call, and its p is another's now. */
+static inline void lose_p(struct m *m)
+{
+	m->p = NULL;
+	m->current->call_ended = (m->current->call_ended == LEAF_CALL ? LEAF_CALL : 0) + P_LOST;
+}
 void leave_crossing(struct g *g); /* the innermost */
 void end_foreign_call(void *g), end_leaf_call(void *g);
+int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */
 
 void move_g0(struct g *g, struct crossing *c, struct bounds to);
 
@@ -226,6 +252,22 @@ struct bounds current_bounds(const struct g *g, uintptr_t sp);
 void enter_fiber(struct m *m, struct crossing *c, struct fiber *f);
 void leave_fiber(struct m *m);
 
+/* ---- foreign_thread.c ---- */
+
+enum { FOREIGN_THREAD_STACK = 256 << 10, FOREIGN_THREAD_STACK_MIN = 64 << 10 };
+
+struct foreign_thread {
+	struct m m;   /* never runs the scheduler; its g0 is the thread's stack */
+	struct g own; /* m.current outside of callbacks: for the C library and pthreads. No goroutine code runs on it */
+	socle_fn fn;
+	void *arg;
+};
+
+unsigned foreign_threads_attached(void);		  /* how many are in a callback */
+void foreign_thread_exit(void) __attribute__((noreturn)); /* of the calling one, whose frames are abandoned */
+void foreign_park(const char *why, const void *on);	  /* the thread, until foreign_ready(). Foreign code, on g0 */
+void foreign_ready(struct thread *t);			  /* at most once for each park */
+
 /* ---- panic.c, fault.c ---- */
 
 void panic_raised(void *g); /* goes on at g's try. On g's stack. Never returns */
@@ -235,7 +277,7 @@ bool left_stack(const struct trap *t);
 /* ---- time.c ---- */
 
 void timers_run(struct p *p);	    /* readies who waits for a time that has come, sets the hardware for the next */
-void timer_arm(struct timer *t);    /* deadline, g (the caller) and race are set */
+void timer_arm(struct timer *t);    /* deadline, g (the caller) or p, race are set */
 void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
 
 /* ---- preempt.c ---- */

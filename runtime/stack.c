@@ -50,8 +50,10 @@ static struct {
 static const size_t owner_size[STACK_KINDS] = {
 	[STACK_GOROUTINE] = sizeof(struct g),
 	[STACK_G0] = sizeof(struct m),
+	[STACK_THREAD] = sizeof(struct foreign_thread),
 };
-_Static_assert(sizeof(struct m) + sizeof(struct stack) + 1024 < PAGE_SIZE, "the owner must leave room on the top page");
+_Static_assert(sizeof(struct foreign_thread) + sizeof(struct stack) + 1024 < PAGE_SIZE,
+	       "the owner must leave room on the top page");
 
 static struct stack *slot_stack(uintptr_t slot_end) { return (struct stack *)slot_end - 1; }
 
@@ -220,7 +222,7 @@ size_t socle_stack_trim(void)
 	size_t bytes = 0;
 
 	for (struct g *g = all_gs(); g != NULL; g = g->all)
-		if (g->status == G_WAITING)
+		if (g->status == G_WAITING && !is_foreign_thread(g))
 			bytes += give_back(g->stack, (uintptr_t)g->tcb.sp);
 	return bytes;
 }

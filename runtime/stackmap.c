@@ -25,7 +25,8 @@ static void query_fixed(const struct fixed_stack *f, struct socle_stack_info *ou
 
 static void query_arena(const struct stack *s, struct socle_stack_info *out)
 {
-	static const enum socle_stack_kind kinds[] = {SOCLE_STACK_GOROUTINE, SOCLE_STACK_G0, SOCLE_STACK_FOREIGN};
+	static const enum socle_stack_kind kinds[] = {SOCLE_STACK_GOROUTINE, SOCLE_STACK_G0, SOCLE_STACK_FOREIGN,
+						      SOCLE_STACK_THREAD};
 	const struct g *g = (const struct g *)s->hi;
 
 	*out = (struct socle_stack_info){
@@ -38,7 +39,7 @@ static void query_arena(const struct stack *s, struct socle_stack_info *out)
 	};
 	if (s->kind == STACK_GOROUTINE)
 		out->id = g->id;
-	if (s->kind == STACK_G0)
+	if (s->kind == STACK_G0 || s->kind == STACK_THREAD)
 		out->id = g->m->id;
 }
 
@@ -102,6 +103,7 @@ void print_owner(const struct socle_stack_info *info)
 	case SOCLE_STACK_HANDLER: console_printf("%s handler", info->owner); break;
 	case SOCLE_STACK_GOROUTINE: console_printf("goroutine %lu (%s)", info->id, info->owner); break;
 	case SOCLE_STACK_G0: console_printf("m%lu's g0", info->id); break;
+	case SOCLE_STACK_THREAD: console_printf("foreign thread %lu", info->id); break;
 	case SOCLE_STACK_FOREIGN: console_printf("a foreign call's own"); break;
 	case SOCLE_STACK_FIBER: console_printf("a fiber of foreign code"); break;
 	}

@@ -21,6 +21,16 @@ void foreign_callbacks(void *callbacks)
 	socle_callback(c->fn, NULL);
 }
 
+void foreign_thread(void *callbacks)
+{
+	struct callbacks *c = callbacks;
+	uint64_t from = instructions();
+
+	foreign_callbacks(c);
+	c->taken = instructions() - from;
+	socle_callback(c->done, c);
+}
+
 void foreign_read_null(void *arg)
 {
 	(void)arg;
