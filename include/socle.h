@@ -276,7 +276,13 @@ int socle_foreign_stack_remove(void *lo);
  * and the other threads. It may call back: fn of socle_callback() then runs on a new goroutine, which may block, and is
  * gone when the callback returns; besides its errors above there are ENOMEM and EAGAIN, as in socle_go(). A panic must be
  * caught in the callback. A fault in the thread itself ends the image: there is no call that could return -1. The image
- * ends with main, whatever its threads do. 0, or -1: ENOMEM, EAGAIN (no stack), EINVAL. Foreign too. */
+ * ends with main, whatever its threads do. 0, or -1: ENOMEM, EAGAIN (no stack), EINVAL. Foreign too.
+ *
+ * <pthread.h> makes threads of this kind: create, join, detach, self, exit, mutexes of all types, condition variables,
+ * once, keys. Foreign code may call it from its threads and from foreign calls, and goroutines may, which then make a
+ * foreign call for it: what waits holds up its own thread, no other goroutine. For all of it a goroutine is a thread, the
+ * same in each of its foreign calls; its keys' destructors run when it ends. Up to 4,095 take part at a time. What newlib
+ * declares and Socle has not (cancellation, scheduling, rwlocks and more) is missing at the link. (POSIX) */
 int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
 
 /* The foreign runtime's own start (Go's initcgo). Where an image defines it, boot calls it, on g0, before page tables

@@ -14,7 +14,10 @@ abi_cflags = $(target_cflags) -O2 -fno-pic -fno-pie -fno-stack-protector -fno-om
 # Most loops here go round once: padding in front of them would cost more than it gains. .stack_sizes, which
 # tools/stack-report reads, is in the file but not in memory.
 common_cflags = $(abi_cflags) -fstack-size-section -falign-loops=1 -std=gnu11 -g -Wall -Wextra -nostdlibinc -isystem $(NEWLIB)/include \
-	-I$(SOCLE)/include -I$(SOCLE) -I$(SOCLE)/arch/$(ARCH) -I$(SOCLE)/boards/$(BOARD) -DSOCLE_BOARD='"$(BOARD)"'
+	-I$(SOCLE)/include -I$(SOCLE) -I$(SOCLE)/arch/$(ARCH) -I$(SOCLE)/boards/$(BOARD) -DSOCLE_BOARD='"$(BOARD)"' $(pthread_cflags)
+
+# newlib declares the pthreads for those who have them; what it was built with does not depend on it.
+pthread_cflags = -D_POSIX_THREADS=200809L -D_UNIX98_THREAD_MUTEX_ATTRIBUTES=1
 
 kernel_cflags = -ffreestanding $(no_fpu_cflags)
 checked_cflags = -fsplit-stack

@@ -73,6 +73,20 @@ def test_verdict_needs_the_line_and_the_device(tmp_path):
         assert re.search(rf"^exit status {status}$", result.stdout, re.M), result.stdout
 
 
+def test_what_is_not_there_does_not_link(tmp_path, arch):
+    """No stubs: a pthread function that newlib declares and Socle has not is an undefined symbol. And nobody who uses
+    none has any."""
+    source = tmp_path / "socle_cancels.c"
+    source.write_text("#include <pthread.h>\nint main(void) { return pthread_cancel(pthread_self()); }\n")
+    result = qemu.make("image", f"ARCH={arch}", f"APP={source}")
+    assert result.returncode == 2 and "undefined reference to `pthread_cancel'" in result.stdout, result.stdout
+    result = qemu.make("image", f"ARCH={arch}", "APP=examples/hello.c")
+    assert result.returncode == 0, result.stdout
+    image = qemu.TREE / result.stdout.splitlines()[-1]
+    names = subprocess.run([NM[arch], image], check=True, capture_output=True, text=True).stdout
+    assert not re.search(r"pthread|foreign_thread", names)
+
+
 def test_style():
     """The tree is as clang-format leaves it, but for the headers that are tables of numbers."""
     files = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=qemu.TREE, stdout=subprocess.PIPE, text=True).stdout.split()

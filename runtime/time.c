@@ -16,6 +16,10 @@ static struct g *fire_first(struct p *p)
 
 	p->timers = heap_remove(t, t);
 	t->queued = false;
+	if (t->fire != NULL) {
+		t->fire(t);
+		return NULL;
+	}
 	return t->race == NULL || race_win(t->race, t) ? g : NULL;
 }
 
@@ -45,7 +49,7 @@ static void insert(struct p *p, struct timer *t)
 
 void timer_arm(struct timer *t)
 {
-	struct p *p = t->g->m->p;
+	struct p *p = t->g != NULL ? t->g->m->p : t->p;
 
 	lock(&p->timers_lock);
 	insert(p, t);

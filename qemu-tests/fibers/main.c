@@ -3,6 +3,7 @@
  * above all, is detected and named.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,6 +195,37 @@ static void test_refused(void)
 	CHECK(socle_foreign_stack_remove(lo) == 0);
 }
 
+/* ---- fibers of a foreign thread ---- */
+
+static void test_thread(void)
+{
+	struct job job = {.callback = blocks, .times = 20};
+
+	called = elsewhere = 0;
+	CHECK(socle_foreign_thread(NULL, run_fibers, &job) == 0);
+	sleep_for_others();
+	CHECK(job.called_at_end && job.calls == FIBERS * 20 && called == job.calls * 2 && elsewhere == 0 &&
+	      job.broken == 0);
+}
+
+/* A fiber may wait for its thread: a foreign thread's, and one that makes a foreign call. */
+static void calls_lock(void *mutex) { CHECK(socle_foreign_call(lock_on_fiber, mutex) == 0); }
+
+static void test_wait(void)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK(pthread_mutex_lock(&mutex) == 0);
+		CHECK((i == 0 ? socle_foreign_thread(NULL, lock_on_fiber, &mutex) : socle_go(calls_lock, &mutex)) == 0);
+		socle_sleep(20 * MS);
+		CHECK(others_are_left());
+		CHECK(pthread_mutex_unlock(&mutex) == 0);
+		sleep_for_others();
+		CHECK(pthread_mutex_destroy(&mutex) == 0);
+	}
+}
+
 static void all(void)
 {
 	test_refused();
@@ -206,6 +238,8 @@ static void all(void)
 	test_fault();
 	test_turn(0);
 	test_turn(128 << 10);
+	test_thread();
+	test_wait();
 	remove_all();
 }
 

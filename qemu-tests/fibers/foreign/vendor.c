@@ -1,6 +1,7 @@
 #include "vendor.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 
 char stacks[FIBERS][STACK] __attribute__((aligned(4096)));
@@ -103,7 +104,14 @@ static void panics(struct coroutine *self)
 	socle_panic("on fiber %lu", socle_id());
 }
 
+static void locks(struct coroutine *self)
+{
+	if (pthread_mutex_lock(self->arg) == 0)
+		pthread_mutex_unlock(self->arg);
+}
+
 void panic_on_fiber(void *unused) { run_plain(panics, unused); }
+void lock_on_fiber(void *mutex) { run_plain(locks, mutex); }
 void spin_on_fiber(void *stop) { run_plain(spins, stop); }
 void fail_on_fiber(void *unused) { run_plain(fails, unused); }
 

@@ -31,7 +31,8 @@ struct step {
 };
 void run_step(void *step);
 
-void spin_on_fiber(void *stop); /* on the first: until *(volatile bool *)stop, at most a second */
+void spin_on_fiber(void *stop);	 /* on the first: until *(volatile bool *)stop, at most a second */
+void lock_on_fiber(void *mutex); /* a pthread_mutex_t */
 void fail_on_fiber(void *unused);
 void panic_on_fiber(void *unused);
 void call_back_deep(void *job); /* with less than 5 KiB left */
