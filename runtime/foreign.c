@@ -212,17 +212,24 @@ int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, 
 	return s != NULL ? call_on_stack(g, s, attr, fn, arg) : -1;
 }
 
+static int callback(struct m *m, socle_fn fn, void *arg);
+
 static NOINLINE int callback_without_p(struct m *m, socle_fn fn, void *arg)
 {
-	if (is_foreign_thread(m->current))
-		return m->attach(m, fn, arg);
+	if (is_foreign_thread(m->current)) {
+		if (m->attach(m) < 0)
+			return -1;
+		callback(m, fn, arg);
+		m->detach(m);
+		return 0;
+	}
 	get_p_back(m);
 	return callback(m, fn, arg);
 }
 
 /* Checked: its prologue compares SP, deep below foreign frames, with g0's stackguard. This is the check of Go's issue
  * 1328: with a guessed guard the image dies here. */
-NOINLINE int callback(struct m *m, socle_fn fn, void *arg)
+static NOINLINE int callback(struct m *m, socle_fn fn, void *arg)
 {
 	struct g *g = m->current;
 	void *sp = g->tcb.sp;

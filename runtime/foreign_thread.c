@@ -32,13 +32,14 @@ static SOCLE_UNCHECKED void share_cpu(void)
 /* ---- Callbacks ---- */
 
 /* errno and the rest of the C library's state are the thread's, in its callbacks too. */
-static struct g *attach(struct foreign_thread *t)
+static int attach(struct m *m)
 {
+	struct foreign_thread *t = (struct foreign_thread *)m;
 	static const struct socle_go_attr attr = {.name = "foreign thread"};
 	struct g *g = new_g(&attr, NULL, NULL);
 
 	if (g == NULL)
-		return NULL;
+		return -1;
 	atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed); /* it orders nothing */
 	g->id = t->own.id;
 	g->reent = t->own.reent;
@@ -46,11 +47,13 @@ static struct g *attach(struct foreign_thread *t)
 	g->tcb.sp = (void *)g->hi;
 	t->m.current = g;
 	get_p_back(&t->m);
-	return g;
+	return 0;
 }
 
-static void detach(struct foreign_thread *t, struct g *g)
+static void detach(struct m *m)
 {
+	struct foreign_thread *t = (struct foreign_thread *)m;
+	struct g *g = m->current;
 	struct p *p = t->m.p;
 
 	t->own.reent = g->reent;
@@ -63,18 +66,6 @@ static void detach(struct foreign_thread *t, struct g *g)
 		fatal("no memory for a further thread's g0: a foreign thread's callback has returned, and the goroutines need one");
 	share_cpu();
 	atomic_fetch_sub_explicit(&attached, 1, memory_order_relaxed);
-}
-
-static int call_attached(struct m *m, socle_fn fn, void *arg)
-{
-	struct foreign_thread *t = (struct foreign_thread *)m;
-	struct g *g = attach(t);
-
-	if (g == NULL)
-		return -1;
-	callback(m, fn, arg);
-	detach(t, g);
-	return 0;
 }
 
 /* ---- Waiting ---- */
@@ -133,7 +124,8 @@ static void init(struct foreign_thread *t, struct stack *s, socle_fn fn, void *a
 			 .stack = s},
 		.m.current = &t->own,
 		.m.id = (unsigned)id,
-		.m.attach = call_attached,
+		.m.attach = attach,
+		.m.detach = detach,
 		.own = {.tcb.system = &t->m.g0.tcb,
 			.name = "foreign thread",
 			.id = id,

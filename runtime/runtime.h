@@ -109,8 +109,9 @@ struct m {
 	struct fiber *fiber;	  /* the last that called back: looked at first */
 	struct socle_fault fault; /* the last one contained, until its foreign call has returned */
 	unsigned id;
-	struct m *next;					    /* idle list: sched.lock */
-	int (*attach)(struct m *m, socle_fn fn, void *arg); /* a foreign thread's: makes a callback */
+	struct m *next;		    /* idle list: sched.lock */
+	int (*attach)(struct m *m); /* a foreign thread's, around a callback */
+	void (*detach)(struct m *m);
 };
 
 #define RUN_QUEUE 256
@@ -234,7 +235,6 @@ static inline void lose_p(struct m *m)
 }
 void leave_crossing(struct g *g); /* the innermost */
 void end_foreign_call(void *g), end_leaf_call(void *g);
-int callback(struct m *m, socle_fn fn, void *arg); /* socle_callback, SP and all known to be right. On g0 */
 
 void move_g0(struct g *g, struct crossing *c, struct bounds to);
 
