@@ -286,7 +286,9 @@ static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp
 }
 
 /* Unchecked: SP may be anywhere, and the first thing is to find out. */
-SOCLE_UNCHECKED int socle_callback(socle_fn fn, void *arg)
+__attribute__((disable_tail_calls)) /* for tracebacks */
+SOCLE_UNCHECKED int
+socle_callback(socle_fn fn, void *arg)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct g *g0 = getg();
