@@ -132,6 +132,31 @@ static void show_containment(void)
 		       (size_t)(fault.stack_lo - fault.address));
 }
 
+static volatile bool enough;
+static int woken;
+
+static void sleeper(void *unused)
+{
+	(void)unused;
+	for (; woken < 10; woken++)
+		socle_sleep(10000000);
+	enough = true;
+}
+
+static void show_long_call(void)
+{
+	struct computation c = {.enough = &enough};
+	int64_t from = socle_now();
+
+	printf("\n5. A foreign routine that takes its time\n\n"
+	       "   It calls nothing of ours, and waits for a flag that another goroutine will set. The tick gives the right to\n"
+	       "   run goroutines (the p) to another thread, and the two share the CPU.\n\n");
+	socle_go(sleeper, NULL);
+	socle_foreign_call(compute, &c);
+	printf("     it computed for %d ms, %lu rounds; meanwhile goroutine 2 slept 10 ms %d times, then set the flag\n",
+	       (int)((socle_now() - from) / 1000000), c.rounds, woken);
+}
+
 static int __attribute__((noinline)) deeper(volatile int *above)
 {
 	volatile int here = *above + 1;
@@ -148,7 +173,8 @@ int main(int argc, char **argv)
 	show_frames();
 	show_large_stack();
 	show_containment();
-	printf("\n5. Every stack there is\n\n");
+	show_long_call();
+	printf("\n6. Every stack there is\n\n");
 	fflush(stdout);
 	socle_stack_map();
 	if (argc > 1 && strcmp(argv[1], "crash") == 0)

@@ -13,6 +13,13 @@ struct eater {
 	bool intact; /* out: after the callback the frame still held what was written to it before */
 };
 
+/* Counts until somebody has had enough of it. */
+struct computation {
+	volatile bool *enough;
+	unsigned long rounds;
+};
+
+void compute(void *computation);
 void eat_frame(void *eater);
 
 /* Calls itself without end. */

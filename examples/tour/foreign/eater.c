@@ -16,6 +16,14 @@ void eat_frame(void *arg)
 		e->intact &= frame[i] == (unsigned char)(i * 7);
 }
 
+void compute(void *arg)
+{
+	struct computation *c = arg;
+
+	while (!*c->enough)
+		c->rounds++;
+}
+
 static int depth_of(volatile int *above)
 {
 	volatile int here = *above + 1;
