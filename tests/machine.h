@@ -3,6 +3,7 @@
 #define SOCLE_MACHINE_H
 
 #define PAGE_SIZE 4096
+#define LEAF_CALL -2
 #define RAM_MAX (1ul << 47)
 
 /* Nobody's under Linux, ASan and TSan alike: below where programs are loaded. */
