@@ -34,6 +34,19 @@ bool left_stack(const struct trap *t)
 
 /* ---- Foreign calls ---- */
 
+/* Why not, in words; NULL: it can. */
+static const char *why_not_contained(const struct trap *t, const struct g *g0)
+{
+	if (in_core(t->pc) &&
+	    t->kind != TRAP_DIVIDE) /* on ARM the pc of a division may be its caller's; we never do it */
+		return "in the runtime's own code";
+	if (g0->m->current->libc_locks > 0)
+		return "while it held a lock of the C library";
+	if (t->sp > (uintptr_t)g0->tcb.sp && t->sp <= g0->hi)
+		return "after it had left a callback by longjmp";
+	return NULL;
+}
+
 /* On a handler's stack. Only what a foreign routine itself does wrong is contained: the innermost call ends, all of
  * whose frames lie on g0 above nothing of ours. */
 static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
@@ -41,25 +54,19 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 	struct g *g0 = (struct g *)t->tcb, *g;
 	struct socle_fault *fault;
 	struct bounds bounds;
+	const char *why_not;
 	bool leaf;
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
 		return false;
 	if (is_foreign_thread(g0->m->current))
 		return false; /* nobody has called it */
-	if (in_core(t->pc) && t->kind != TRAP_DIVIDE)
-		return false; /* we never divide by 0; on ARM the pc of one that does may be its caller's */
+	why_not = why_not_contained(t, g0);
+	if (why_not != NULL) {
+		console_printf("\nsocle: a foreign routine failed %s: this cannot be contained\n", why_not);
+		return false;
+	}
 	g = g0->m->current;
-	if (g->libc_locks > 0) {
-		console_printf(
-			"\nsocle: a foreign routine failed while it held a lock of the C library: this cannot be contained\n");
-		return false;
-	}
-	if (t->sp > (uintptr_t)g0->tcb.sp && t->sp <= g0->hi) {
-		console_printf(
-			"\nsocle: a foreign routine failed that had left a callback by longjmp: this cannot be contained\n");
-		return false;
-	}
 	bounds = current_bounds(g0, t->sp);
 	fault = &g0->m->fault;
 	*fault = (struct socle_fault){

@@ -265,7 +265,11 @@ static void end(const char *how)
 	static const struct socle_go_attr small = {.name = "small", .stack_size = 16384};
 	static int megabyte = 1 << 20;
 
-	if (strcmp(how, "null") == 0)
+	if (strcmp(how, "in-runtime") == 0)
+		socle_foreign_call(passes_wild_pointer, NULL);
+	else if (strcmp(how, "libc-lock") == 0)
+		socle_foreign_call(fails_with_lock, NULL);
+	else if (strcmp(how, "null") == 0)
 		read_null(NULL);
 	if (strcmp(how, "divide") == 0)
 		divide_by_zero(NULL);

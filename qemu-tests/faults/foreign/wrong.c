@@ -1,11 +1,27 @@
 #include "wrong.h"
 
+#include <reent.h>
+
 #include <stddef.h>
 
 void read_null(void *unused)
 {
 	(void)unused;
 	(void)*(volatile int *)8;
+}
+
+void passes_wild_pointer(void *unused)
+{
+	socle_stack_query(NULL, (struct socle_stack_info *)8);
+	__asm__ volatile("" : : "r"(unused)); /* no tail call: its frame is to be seen */
+}
+
+void __malloc_lock(struct _reent *);
+
+void fails_with_lock(void *unused)
+{
+	__malloc_lock(_REENT);
+	read_null(unused);
 }
 
 void write_wild(void *unused)

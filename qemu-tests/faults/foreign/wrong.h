@@ -5,6 +5,8 @@
 
 /* Foreign routines that go wrong in one way each. The argument is not used, but where it says so. */
 void read_null(void *unused);
+void passes_wild_pointer(void *unused); /* to the runtime, which then fails for it */
+void fails_with_lock(void *unused);	/* of the C library's malloc */
 void write_wild(void *unused);
 void write_text(void *unused);
 void write_constant(void *unused);
