@@ -30,6 +30,7 @@ uint64_t bench_select(unsigned n);
 
 uint64_t bench_mutex(unsigned n);
 uint64_t bench_mutex_handed(unsigned n);
+uint64_t bench_semaphore(unsigned n);
 
 uint64_t bench_touch(unsigned n);
 uint64_t bench_grow_64k(unsigned n);

@@ -90,6 +90,7 @@ static const struct {
 	{"select", bench_select, 20000},
 	{"mutex", bench_mutex, 20000},
 	{"mutex-handed", bench_mutex_handed, 20000},
+	{"semaphore", bench_semaphore, 20000},
 	{"spawn", bench_spawn, 10000},
 	{"timer", bench_timer, 1000},
 	{"preempt", bench_preempt, 32},

@@ -1,4 +1,4 @@
-/* Mutexes. */
+/* Mutexes and semaphores. */
 #include "bench/bench.h"
 
 uint64_t bench_mutex(unsigned n)
@@ -46,4 +46,41 @@ uint64_t bench_mutex_handed(unsigned n)
 	taken = instructions() - from;
 	wait_for_others(stacks);
 	return taken - bench_yield(2 * n) - loop_cost(n);
+}
+
+struct passing {
+	struct socle_sem there, back;
+	unsigned n;
+};
+
+static void pass_back(void *arg)
+{
+	struct passing *p = arg;
+
+	REPEAT(p->n)
+	{
+		socle_sem_wait(&p->there);
+		socle_sem_post(&p->back);
+	}
+}
+
+/* Two posts, two waits, two switches. */
+uint64_t bench_semaphore(unsigned n)
+{
+	struct passing p = {.n = n};
+	size_t stacks = stacks_in_use();
+	uint64_t from, taken;
+
+	socle_sem_init(&p.there, 0);
+	socle_sem_init(&p.back, 0);
+	start(pass_back, &p);
+	from = instructions();
+	REPEAT(n)
+	{
+		socle_sem_post(&p.there);
+		socle_sem_wait(&p.back);
+	}
+	taken = instructions() - from;
+	wait_for_others(stacks);
+	return taken - 2 * loop_cost(n);
 }
