@@ -1,0 +1,60 @@
+"""Models in Promela of what several CPUs do at once: each is right, and finds each bug that is put into it. spin looks
+at every order in which their steps can come; models/NAME.pml says what of the C code it models."""
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MODELS = Path(__file__).resolve().parent / "models"
+PUTS = ["PUT_HEAD_RELAXED", "PUT_TAIL_RELAXED", "GET_HEAD_RELAXED", "GET_TAIL_RELAXED", "CAS_RELAXED", "CAS_NOT_ATOMIC"]
+STEALS = ["CAS_RELAXED", "CAS_NOT_ATOMIC", "STEAL_TAIL_FIRST"]
+PARKS = ["RELEASED_BEFORE_SAVED", "STATUS_AFTER_RELEASE", "RELEASE_RELAXED", "LOCK_RELAXED", "PUT_RELAXED"]
+RACES = ["RACE_LOCK_EARLY", "CLAIM_UNLOCKED", "NO_CANCEL", "NO_LEAVE", "LEAVE_WAITS", "LEAVE_UNASKED"]
+FENCES = ["NO_PUT_FENCE", "NO_IDLE_FENCE", "INTERRUPT_FIRST"]
+IDLES = [*FENCES, "NO_SECOND_LOOK", "NOT_TAKEN_BACK", "WAKEUP_NOT_KEPT", "WAKE_NOT_ATOMIC"]
+FOREIGN = ["LOCKED_M_LATE", "NEXT_P_LATE", "RETIRED_LATE", "RETIRED_AFTER_PARK", "P_KEPT"]
+CASES = [  # the model, how large, and its bugs
+    ("runq", [], PUTS),
+    ("runq", ["STEAL"], STEALS),
+    ("park", [], PARKS),
+    ("race", [], RACES),
+    ("idle", ["CPUS=2", "PUTS=3"], IDLES),
+    ("idle", ["CPUS=3", "PUTS=2"], []),
+    ("foreign_p", ["MS=2"], []),
+    ("foreign_p", ["MS=3"], FOREIGN),
+    ("foreign_p", ["MS=3", "IDLE_MS=1"], ["FREED_AT_ONCE"]),
+]
+
+
+def errors(name, defines, folder, optimised="-O0"):
+    """All states are visited, or the first error found: how many there are, and what pan says."""
+
+    def run(*command):
+        ran = subprocess.run(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        )
+        assert ran.returncode == 0, ran.stdout
+        return ran.stdout
+
+    run("spin", "-a", *(f"-D{define}" for define in defines), MODELS / f"{name}.pml")
+    run("clang", optimised, "-w", "-DSAFETY", "-DMEMLIM=1000", "-o", "pan", "pan.c")
+    said = run("./pan", "-m400000", "-w20", "-n")
+    return int(re.search(r"errors: (\d+)$", said, re.M)[1]), said
+
+
+def test_no_bug_is_left_out():
+    """Each define that changes a model is tried."""
+    for path in MODELS.glob("*.pml"):
+        tried = {word for name, defines, bugs in CASES if name == path.stem for word in [*defines, *bugs]}
+        tried = {word.partition("=")[0] for word in tried}
+        asked = re.findall(r"^#ifn?def (\w+)|defined\((\w+)\)", path.read_text(), re.M)
+        assert {a or b for a, b in asked} == tried, path.name
+
+
+@pytest.mark.parametrize("name, size, bugs", CASES, ids=["-".join([name, *size]) for name, size, _ in CASES])
+def test_model(name, size, bugs, tmp_path):
+    found, said = errors(name, size, tmp_path, "-O2")
+    assert found == 0 and "error: max search depth" not in said and "Search not completed" not in said, said
+    missed = [bug for bug in bugs if errors(name, [*size, bug], tmp_path)[0] == 0]
+    assert not missed, f"{name}.pml does not find {missed}"
