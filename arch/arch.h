@@ -75,7 +75,12 @@ struct boot_info {
  *   RAM_MAX               highest physical address + 1 that the port maps one to one
  *   HEAP_LO, HEAP_HI      virtual addresses for the C library's heap
  *   ARENA_LO, ARENA_HI    virtual addresses for stacks
- *   FIXED_STACKS(X)       X(name, bytes) for each stack that linker.ld lays out: boot first
+ *   FIXED_STACKS(X)       X(name, bytes) for each stack of a CPU: boot first. Those of CPU 0 are laid out by linker.ld
+ *   CPU_STACKS_LO         virtual address from which kernel/cpus.c lays out the others': 4 MiB that are nobody's
+ *   MAX_CPUS              8
+ *   unsigned arch_cpu(void)          inline: the index of the CPU that this runs on: 0 the one that booted
+ *   void arch_pause(void)            inline: in loops that wait for another CPU
+ *   void arch_halt(void)             inline: sleeps, interrupts masked; may return for no reason
  *   struct tcb *arch_tcb(void)       inline: the current control block
  *   REDIRECT_GAP, REDIRECT_ROOM   bytes: see arch_redirect()
  *   CONTEXT_FP             offset from a saved context's sp to a frame record {caller's record, return address}
@@ -134,6 +139,24 @@ void arch_idle(void);
  * (W^X, page 0 and every guard page absent, RAM one to one and not executable, devices as devices), turns
  * them on, starts the interrupt controller and the timer, and unmasks interrupts. */
 void arch_start(const struct boot_info *info);
+
+/* Starts the other CPUs, up to `limit` in all. On the boot CPU, when memory works. Each gets page tables, vectors,
+ * handler stacks, its interrupt controller's part and timer as the first has them, then enters kernel_start_cpu() on
+ * its own fixed boot stack, interrupts masked. Waits for each, 100 ms at the most; one that does not come is named on
+ * the console and left out. Returns how many run, and numbers them without gaps. */
+unsigned arch_start_cpus(unsigned limit);
+
+/* Interrupts that CPU: kernel_interrupt() runs there, on its IRQ stack. May be called on any stack, on itself too. What
+ * was written before is seen there. */
+void arch_interrupt(unsigned cpu);
+
+/* When it returns no CPU uses a translation of [lo, hi) from before the arch_unmap() calls that came first: one call
+ * for many pages. No lock is held that a CPU with interrupts masked waits for; interrupts of the caller may be
+ * masked. */
+void arch_shootdown(uintptr_t lo, uintptr_t hi);
+
+/* Makes every other CPU call kernel_stop(), wherever it is: soon, if it cannot be done at once. Interrupts masked. */
+void arch_stop_others(void);
 
 /* Prints the interrupted registers with console_printf(). */
 void arch_print_regs(const struct trap *t);

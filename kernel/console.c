@@ -1,18 +1,55 @@
 /*
  * The console: a printf small enough for trap handlers. newlib's needs locks, memory and 1.5 KiB of stack; a report
  * that is printed because one of those is broken must need none of them.
+ *
+ * What one call prints is not mixed with what other CPUs print. Interrupts stay on meanwhile, as a line takes a UART
+ * milliseconds: a handler that prints inside a line of its own CPU's just does, and so does who ends the image.
  */
 #include "kernel/kernel.h"
+#include "kernel/lock.h"
 
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* the UART is slow enough */
 
-void console_write(const char *bytes, size_t n)
+static atomic_uint owner; /* the CPU that prints, + 1; 0: nobody */
+
+/* False: there is nothing to give back. A thread does not change CPUs in the kernel. */
+static bool take_console(void)
+{
+	unsigned me = arch_cpu() + 1, nobody = 0;
+
+	if (kernel_is_ending() || atomic_load_explicit(&owner, memory_order_relaxed) == me)
+		return false;
+	/* Acquire pairs with give_console's release: bytes in their order. */
+	while (!atomic_compare_exchange_weak_explicit(&owner, &nobody, me, memory_order_acquire,
+						      memory_order_relaxed)) {
+		nobody = 0;
+		kernel_poll_stop();
+		arch_pause();
+	}
+	return true;
+}
+
+static void give_console(bool taken)
+{
+	if (taken)
+		atomic_store_explicit(&owner, 0, memory_order_release);
+}
+
+static void put(const char *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (bytes[i] == '\n')
 			uart_putc('\r');
 		uart_putc(bytes[i]);
 	}
+}
+
+void console_write(const char *bytes, size_t n)
+{
+	bool taken = take_console();
+
+	put(bytes, n);
+	give_console(taken);
 }
 
 struct format {
@@ -23,14 +60,14 @@ struct format {
 static void pad(char c, int n)
 {
 	while (n-- > 0)
-		console_write(&c, 1);
+		put(&c, 1);
 }
 
 static void put_field(const struct format *f, const char *text, int n)
 {
 	if (!f->left)
 		pad(f->zero ? '0' : ' ', f->width - n);
-	console_write(text, (size_t)n);
+	put(text, (size_t)n);
 	if (f->left)
 		pad(' ', f->width - n);
 }
@@ -103,12 +140,13 @@ static void put_conversion(const struct format *f, char conversion, int longs, v
 	case 'u': put_number(f, next_number(args, longs, false), 10, false); break;
 	case 'x': put_number(f, next_number(args, longs, false), 16, false); break;
 	case 'p': put_number(&pointer, (uintptr_t)va_arg(*args, void *), 16, false); break;
-	default: /* '%' and whatever we do not know: shown, not swallowed */ console_write(&conversion, 1);
+	default: /* '%' and whatever we do not know: shown, not swallowed */ put(&conversion, 1);
 	}
 }
 
 void console_vprintf(const char *s, va_list args)
 {
+	bool taken = take_console();
 	va_list rest;
 
 	va_copy(rest, args);
@@ -117,7 +155,7 @@ void console_vprintf(const char *s, va_list args)
 		int longs = 0;
 
 		if (*s != '%') {
-			console_write(s, 1);
+			put(s, 1);
 			continue;
 		}
 		for (s++; *s == '-' || *s == '0'; s++)
@@ -135,6 +173,7 @@ void console_vprintf(const char *s, va_list args)
 		put_conversion(&f, *s, longs, &rest);
 	}
 	va_end(rest);
+	give_console(taken);
 }
 
 void console_printf(const char *format, ...)

@@ -3,8 +3,8 @@
  * frames that were never used are handed out from the ranges by a moving mark, lowest first, so that boot need
  * not touch memory that the provisional page tables do not reach, nor walk all of it.
  *
- * The caller has interrupts masked and its stack backed (vm.c sees to both): a stack fault between two lines
- * here would come back in through the handler.
+ * The caller has interrupts masked, its stack backed and memory locked (vm.c sees to all three): a stack fault between
+ * two lines here would come back in through the handler.
  *
  * Rejected: a bitmap (a search), a buddy allocator (nobody asks for more than a page).
  */

@@ -20,6 +20,13 @@
 
 /* On the boot stack, interrupts masked, .bss zeroed, trap vectors in place. Never returns. */
 void kernel_start(struct boot_info *info) __attribute__((noreturn));
+/* On another CPU, on its boot stack, interrupts masked: where arch_start_cpus() sends it. Never returns. */
+void kernel_start_cpu(unsigned cpu) __attribute__((noreturn));
+/* Another CPU wants something. On the IRQ stack, interrupts masked, acknowledged. t as in kernel_tick(). */
+void kernel_interrupt(struct trap *t);
+/* Another CPU ends the image, and called arch_stop_others(): this one is not heard of again. On any stack. */
+void kernel_stop(void) __attribute__((noreturn));
+void kernel_poll_stop(void); /* calls that if it is so: in loops that wait for another CPU */
 /* On a handler stack, interrupts masked. Returns when the interrupted code is to go on (or was redirected). */
 void kernel_trap(struct trap *t);
 /* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. t: what it interrupted
@@ -51,6 +58,7 @@ void console_write(const char *bytes, size_t n);
 /* Something in Socle itself is wrong: prints a report of here and ends the image with status 2. Never returns. */
 void fatal(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void kernel_exit(int status) __attribute__((noreturn)); /* prints the status line, then machine_exit() */
+bool kernel_is_ending(void);				/* this CPU is in one of these */
 /* The same from somewhere else: the report begins at pc, sp, fp. */
 void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 	__attribute__((noreturn, format(printf, 4, 5)));
@@ -102,13 +110,20 @@ unsigned thread_switches(void);		   /* how many there were */
 /* The function that holds pc, and how far into it; "?" when none does. */
 const char *symbol_name(uintptr_t pc, size_t *offset);
 
-/* ---- fixed stacks: laid out by linker.ld ---- */
+/* ---- cpus.c: the CPUs there are, and the stacks that each has from its start ---- */
 
 struct fixed_stack {
 	const char *name;
+	unsigned cpu;
 	uintptr_t guard, lo, hi; /* guard page at [guard, lo), stack at [lo, hi) */
 };
-extern const struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is the boot stack */
+extern struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is the first CPU's boot stack */
+
+void cpus_init(void); /* the first CPU's: before there can be traps */
+/* Backs the stacks of another CPU: in FIXED_STACKS' order, boot first. NULL: no memory. In order of their numbers. */
+const struct fixed_stack *cpu_stacks_add(unsigned cpu);
+void cpu_stacks_remove(unsigned cpu); /* the last that were added: that CPU does not come */
+unsigned cpu_count(void);	      /* that run: each is counted when it enters kernel_start_cpu() */
 
 /* ---- Hooks: the runtime's, and all that kernel/ knows of it ---- */
 
@@ -116,6 +131,8 @@ void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; m
 void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
 bool runtime_fault(struct trap *t);		    /* true: seen to, resume. On a handler stack */
 void runtime_tick(struct trap *t);		    /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_start_cpu(unsigned cpu) __attribute__((noreturn)); /* as kernel_start_cpu() */
+void runtime_interrupt(struct trap *t);				/* as kernel_interrupt() */
 void runtime_idle(void); /* no thread can run until an interrupt. On a system stack, interrupts masked */
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp,
 		    uintptr_t fp); /* stacks and traceback; t may be NULL */

@@ -5,13 +5,6 @@
 #include "board.h"
 #include "kernel/kernel.h"
 
-#define DECLARE(name, bytes) extern char stack_##name##_guard[], stack_##name##_lo[], stack_##name##_hi[];
-FIXED_STACKS(DECLARE)
-
-#define ENTRY(name, bytes) \
-	{#name, (uintptr_t)stack_##name##_guard, (uintptr_t)stack_##name##_lo, (uintptr_t)stack_##name##_hi},
-const struct fixed_stack fixed_stacks[] = {FIXED_STACKS(ENTRY){0}};
-
 static void print_banner(const struct boot_info *info)
 {
 	size_t mib = frames_total() / (1024 * 1024 / PAGE_SIZE);
@@ -27,12 +20,4 @@ void kernel_start(struct boot_info *info)
 	print_banner(info);
 	arch_start(info);
 	runtime_start();
-}
-
-void kernel_exit(int status)
-{
-	arch_irq_disable();
-	console_printf("socle: exit status %d\n", status & 0xff);
-	uart_flush();
-	machine_exit(status & 0xff);
 }

@@ -2,14 +2,72 @@
  * Traps: what the port saw is offered to the runtime (a stack to grow, a panic to raise); what the runtime does
  * not take ends the image with a report. A report prints without locks or memory; a trap inside one prints two
  * lines; a trap inside those prints nothing and ends the image all the same.
+ *
+ * The image is ended by one CPU, the first that begins to, and it stops the others before it says a word.
  */
 #include "kernel/kernel.h"
+#include "kernel/lock.h"
 
-static int reporting; /* how many reports have begun */
+#define STOP_TIME 100000000ll
+
+static atomic_uint ending;  /* the CPU that ends the image, + 1; 0: none */
+static atomic_uint stopped; /* how many others do nothing any more */
+static int reporting;	    /* how many reports have begun: that CPU's */
+
+/* Nothing that the others wrote is read for its sake, so relaxed will do for both. */
+void kernel_stop(void)
+{
+	arch_irq_disable();
+	atomic_fetch_add_explicit(&stopped, 1, memory_order_relaxed);
+	for (;;)
+		arch_halt();
+}
+
+bool kernel_is_ending(void) { return atomic_load_explicit(&ending, memory_order_relaxed) == arch_cpu() + 1; }
+
+void kernel_poll_stop(void)
+{
+	if (atomic_load_explicit(&ending, memory_order_relaxed) != 0 && !kernel_is_ending())
+		kernel_stop();
+}
+
+static void stop_others(void)
+{
+	unsigned others = cpu_count() - 1;
+	int64_t end = clock_now() + STOP_TIME;
+
+	arch_stop_others();
+	while (atomic_load_explicit(&stopped, memory_order_relaxed) < others && clock_now() < end)
+		arch_pause();
+}
+
+/* Of several CPUs one comes out of this, to end the image; again, if need be. */
+static void end_alone(void)
+{
+	unsigned none = 0;
+
+	arch_irq_disable();
+	kernel_poll_stop();
+	if (kernel_is_ending())
+		return;
+	if (!atomic_compare_exchange_strong_explicit(&ending, &none, arch_cpu() + 1, memory_order_relaxed,
+						     memory_order_relaxed))
+		kernel_stop();
+	if (cpu_count() > 1)
+		stop_others();
+}
+
+void kernel_exit(int status)
+{
+	end_alone();
+	console_printf("socle: exit status %d\n", status & 0xff);
+	uart_flush();
+	machine_exit(status & 0xff);
+}
 
 static void begin_report(void)
 {
-	arch_irq_disable();
+	end_alone();
 	switch (reporting++) {
 	case 0: return;
 	case 1: console_printf("\nsocle: failed again while reporting\n"); break;
@@ -34,12 +92,15 @@ static void print_trap(const struct trap *t)
 	if (t->kind == TRAP_MEMORY)
 		console_printf(" %s %p (%s)", access_words(t), (void *)t->addr,
 			       t->access & ACCESS_PRESENT ? "not permitted" : "nothing is mapped there");
-	console_printf("\n  in %s+0x%zx (pc %p), handled on the %s stack\n", function, offset, (void *)t->pc, t->stack);
+	console_printf("\n  in %s+0x%zx (pc %p), handled on the %s stack", function, offset, (void *)t->pc, t->stack);
+	if (arch_cpu() > 0)
+		console_printf(" of CPU %u", arch_cpu());
+	console_printf("\n");
 }
 
 void kernel_trap(struct trap *t)
 {
-	if (reporting == 0 && t->kind != TRAP_FATAL && runtime_fault(t))
+	if (!kernel_is_ending() && t->kind != TRAP_FATAL && runtime_fault(t))
 		return;
 	begin_report();
 	print_trap(t);
@@ -52,15 +113,16 @@ void kernel_nested_trap(struct trap *t)
 	size_t offset;
 	const char *function = symbol_name(t->pc, &offset);
 
+	end_alone();
 	if (reporting++ > 1)
 		machine_exit(2);
-	arch_irq_disable();
 	console_printf("\nsocle: a fault inside the fault handler: %s in %s+0x%zx (pc %p, address %p)\n", t->name,
 		       function, offset, (void *)t->pc, (void *)t->addr);
 	kernel_exit(2);
 }
 
 void kernel_tick(struct trap *t) { runtime_tick(t); }
+void kernel_interrupt(struct trap *t) { runtime_interrupt(t); }
 
 static _Noreturn void fatal_report(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, va_list args)
 {

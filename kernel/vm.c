@@ -3,11 +3,19 @@
  * grows stacks. If ordinary code ran in here on a stack whose next page is not backed yet, its own fault would
  * enter the handler in the middle of a page table's change; so it first touches what stack it will need, then
  * masks interrupts. The handler runs on a stack of its own, always backed, and skips that.
+ *
+ * One lock is for the frames and the page tables of all CPUs, and it is held for a page's work. It is not held while the
+ * other CPUs are told to forget a page: they may be waiting for it, interrupts masked.
  */
 #include "kernel/kernel.h"
+#include "kernel/lock.h"
 
 /* Deeper than anything below here goes; within the slack that every checked caller has left (STACK_SLACK). */
 #define DEPTH 1024
+
+#define BATCH 32 /* pages that the other CPUs are told of together */
+
+static struct spin_lock memory;
 
 static uintptr_t enter(void)
 {
@@ -22,6 +30,11 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 	uint64_t frame;
 	int result = -1;
 
+	spin_lock(&memory);
+	if (cpu_count() > 1 && vm_present(va)) { /* another CPU was faster */
+		spin_unlock(&memory);
+		return 0;
+	}
 	frames_emergency(emergency);
 	frame = frame_alloc_zero();
 	if (frame != NO_FRAME) {
@@ -30,6 +43,7 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 			frame_free(frame);
 	}
 	frames_emergency(false);
+	spin_unlock(&memory);
 	return result;
 }
 
@@ -46,16 +60,32 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 	return -1;
 }
 
+/* Returns where it ends. The frames are free when no CPU can reach them any more. */
+static uintptr_t release_batch(uintptr_t lo, uintptr_t hi)
+{
+	uint64_t frames[BATCH], frame;
+	uintptr_t va = lo;
+	int n = 0;
+
+	spin_lock(&memory);
+	for (; va < hi && n < BATCH; va += PAGE_SIZE)
+		if ((frame = arch_unmap(va)) != NO_FRAME)
+			frames[n++] = frame;
+	spin_unlock(&memory);
+	arch_shootdown(lo, va);
+	spin_lock(&memory);
+	while (n > 0)
+		frame_free(frames[--n]);
+	spin_unlock(&memory);
+	return va;
+}
+
 void vm_release(uintptr_t lo, uintptr_t hi)
 {
 	uintptr_t irq = enter();
 
-	for (uintptr_t va = lo; va < hi; va += PAGE_SIZE) {
-		uint64_t frame = arch_unmap(va);
-
-		if (frame != NO_FRAME)
-			frame_free(frame);
-	}
+	while (lo < hi)
+		lo = release_batch(lo, hi);
 	arch_irq_restore(irq);
 }
 

@@ -5,7 +5,7 @@
  *
  * Boot options stand on the command line among main's arguments: g0guard=SIZE sets the guess of 2011 instead
  * (stackguard = boot SP less SIZE), for the lesson. As in Go after the fix, an image with a foreign init skips it.
- * chaos=SEED makes turns short and random (preempt.c).
+ * chaos=SEED makes turns short and random (preempt.c). cpus=N starts no more than N CPUs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,7 @@ static struct {
 	char *argument[MAX_ARGUMENTS + 1];
 	int count;
 	size_t g0_guess; /* 0: none, use the bounds */
+	unsigned cpus;	 /* 0: all */
 } command;
 
 extern int main(int argc, char **argv);
@@ -70,6 +71,12 @@ static void take_word(char *word)
 		if (seed == 0)
 			bad_command_line("chaos wants a number from 1, such as chaos=7, not ", word);
 		chaos_start((uint32_t)seed);
+		return;
+	}
+	if (starts_with(word, "cpus=")) {
+		command.cpus = (unsigned)parse_size(word + 5);
+		if (command.cpus < 1 || command.cpus > MAX_CPUS)
+			bad_command_line("cpus wants a number from 1 to 8, such as cpus=2, not ", word);
 		return;
 	}
 	if (command.count == MAX_ARGUMENTS)
@@ -170,6 +177,7 @@ SOCLE_UNCHECKED void runtime_start(void)
 
 	check_stackguard();
 	thread_adopt(&m0.thread, &m0.g0.tcb);
+	arch_start_cpus(command.cpus != 0 ? command.cpus : MAX_CPUS);
 	m0.g0.tcb.sp = (void *)m0.g0.hi; /* boot's frames are not needed again */
 	p0.ticking = true;		 /* main alone needs no end of its turn, and no clock to be calibrated for it */
 	if (go(&attr, run_main, NULL) < 0)

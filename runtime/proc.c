@@ -520,3 +520,14 @@ SOCLE_UNCHECKED unsigned long socle_id(void)
 
 	return on_g0(g) && g->m->current != NULL ? g->m->current->id : g->id;
 }
+
+/* ---- Other CPUs: they have nothing to do yet ---- */
+
+SOCLE_UNCHECKED __attribute__((weak)) void runtime_start_cpu(unsigned cpu)
+{
+	(void)cpu;
+	for (;;)
+		arch_idle();
+}
+
+SOCLE_UNCHECKED __attribute__((weak)) void runtime_interrupt(struct trap *t) { (void)t; }

@@ -15,7 +15,8 @@ static void query_fixed(const struct fixed_stack *f, struct socle_stack_info *ou
 {
 	*out = (struct socle_stack_info){
 		.owner = f->name,
-		.kind = f == fixed_stacks ? SOCLE_STACK_BOOT : SOCLE_STACK_HANDLER,
+		.kind = f->name == fixed_stacks[0].name ? SOCLE_STACK_BOOT : SOCLE_STACK_HANDLER,
+		.id = f->cpu,
 		.guard_lo = f->guard,
 		.lo = f->lo,
 		.hi = f->hi,
@@ -99,7 +100,7 @@ int socle_stack_query(const void *addr, struct socle_stack_info *out)
 void print_owner(const struct socle_stack_info *info)
 {
 	switch (info->kind) {
-	case SOCLE_STACK_BOOT: console_printf("m0's g0 (boot stack)"); break;
+	case SOCLE_STACK_BOOT: console_printf(info->id == 0 ? "m0's g0 (boot stack)" : "boot"); break;
 	case SOCLE_STACK_HANDLER: console_printf("%s handler", info->owner); break;
 	case SOCLE_STACK_GOROUTINE: console_printf("goroutine %lu (%s)", info->id, info->owner); break;
 	case SOCLE_STACK_G0: console_printf("m%lu's g0", info->id); break;
@@ -107,6 +108,8 @@ void print_owner(const struct socle_stack_info *info)
 	case SOCLE_STACK_FOREIGN: console_printf("a foreign call's own"); break;
 	case SOCLE_STACK_FIBER: console_printf("a fiber of foreign code"); break;
 	}
+	if ((info->kind == SOCLE_STACK_BOOT || info->kind == SOCLE_STACK_HANDLER) && info->id > 0)
+		console_printf(" of CPU %lu", info->id);
 }
 
 /* One line: low addresses left. '.' reserved, '#' used at some time, '@' where SP is. */

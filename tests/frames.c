@@ -12,7 +12,7 @@
 
 char image_end[1];
 #define IMAGE_LO ((uintptr_t)image_end - 5 * PAGE_SIZE)
-const struct fixed_stack fixed_stacks[] = {{"boot", IMAGE_LO, 0, 0}};
+struct fixed_stack fixed_stacks[] = {{"boot", 0, IMAGE_LO, 0, 0}};
 
 void fatal(const char *format, ...)
 {

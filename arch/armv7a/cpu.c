@@ -67,3 +67,18 @@ void arch_start(const struct boot_info *info)
 	interrupts_init();
 	__asm__ volatile("cpsie ai" : : : "memory"); /* asynchronous aborts too: they are to be heard of */
 }
+
+/* One CPU is started so far. */
+unsigned arch_start_cpus(unsigned limit)
+{
+	(void)limit;
+	return 1;
+}
+
+void arch_stop_others(void) {}
+
+void arch_shootdown(uintptr_t lo, uintptr_t hi)
+{
+	(void)lo;
+	(void)hi;
+}

@@ -15,6 +15,9 @@
 #define HEAP_HI 0x30000000u
 #define ARENA_LO 0x80000000u
 #define ARENA_HI 0xff000000u
+#define CPU_STACKS_LO 0xff000000u
+
+#define MAX_CPUS 8
 
 _Static_assert(offsetof(struct tcb, stack_limit) == 4, "clang's -fsplit-stack looks there");
 _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
@@ -28,6 +31,12 @@ static inline struct tcb *arch_tcb(void)
 	__asm__ volatile("mrc p15, 0, %0, c13, c0, 3" : "=r"(tcb));
 	return tcb;
 }
+
+static inline unsigned arch_cpu(void) { return 0; }
+
+static inline void arch_pause(void) { __asm__ volatile("yield" : : : "memory"); }
+
+static inline void arch_halt(void) { __asm__ volatile("cpsid i\n\tdsb\n\twfi" : : : "memory"); }
 
 /* Returns CPSR. */
 static inline uintptr_t arch_irq_disable(void)

@@ -6,7 +6,7 @@
  */
 #include "arch/i386/cpu.h"
 
-static struct cpu boot_cpu;
+static struct cpu cpus[MAX_CPUS];
 static uint64_t idt[VECTORS];
 
 /* The processor's format: SDM volume 3, "Segment descriptors". Type: with the present bit; flags: G and D/B. */
@@ -65,14 +65,12 @@ static uintptr_t *stack_of_vector(struct cpu *cpu, uint32_t vector)
 	return vector < FIRST_IRQ ? &cpu->fault_stack : &cpu->irq_stack;
 }
 
-static void init_tasks(struct cpu *cpu)
+static void init_tasks(struct cpu *cpu, const struct fixed_stack *stacks)
 {
-	extern char stack_fault_hi[], stack_irq_hi[], stack_nmi_hi[], stack_double_hi[];
-
-	cpu->fault_stack = (uintptr_t)stack_fault_hi;
-	cpu->irq_stack = (uintptr_t)stack_irq_hi;
-	cpu->nmi_stack = (uintptr_t)stack_nmi_hi;
-	cpu->double_stack = (uintptr_t)stack_double_hi;
+	cpu->fault_stack = cpu->fault_top = stacks[STACK_fault].hi;
+	cpu->irq_stack = stacks[STACK_irq].hi;
+	cpu->nmi_stack = stacks[STACK_nmi].hi;
+	cpu->double_stack = stacks[STACK_double].hi;
 	for (int vector = 0; vector < VECTORS; vector++) {
 		cpu->tasks[vector].vector = vector;
 		cpu->tasks[vector].stack = stack_of_vector(cpu, vector);
@@ -110,24 +108,32 @@ static void load_gdt(struct cpu *cpu)
 			 : "memory");
 }
 
+/* One for all CPUs: a selector is another task in each one's GDT. */
+static void init_idt(void)
+{
+	for (int vector = 0; vector < VECTORS; vector++)
+		idt[vector] = task_gate(SELECTOR_TASK + 8 * vector);
+}
+
 static void load_idt(void)
 {
 	struct table idtr = {sizeof idt - 1, (uintptr_t)idt};
 
-	for (int vector = 0; vector < VECTORS; vector++)
-		idt[vector] = task_gate(SELECTOR_TASK + 8 * vector);
 	__asm__ volatile("lidt %0" : : "m"(idtr) : "memory");
 }
 
-void cpu_init(void)
+void cpu_init(unsigned index, const struct fixed_stack *stacks)
 {
-	struct cpu *cpu = &boot_cpu;
+	struct cpu *cpu = &cpus[index];
 
 	cpu->local.self = &cpu->local;
+	cpu->local.index = index;
 	cpu->main.tss.cr3 = read_cr3();
 	cpu->main.tss.io_map = sizeof cpu->main.tss;
 	init_gdt(cpu);
-	init_tasks(cpu);
+	init_tasks(cpu, stacks);
+	if (index == 0)
+		init_idt();
 	load_gdt(cpu);
 	load_idt();
 	fpu_init(&cpu->local.redirect);

@@ -7,7 +7,6 @@
 #include "arch/x86/x86.h"
 
 enum {
-	SELECTOR_DATA = 0x10,
 	SELECTOR_CPU = 0x18,  /* %gs: struct cpu_local */
 	SELECTOR_MAIN = 0x20, /* the task of everything that is not a handler */
 	SELECTOR_TASK = 0x28, /* the first of tasks[], one a vector */
@@ -39,7 +38,7 @@ struct cpu {
 	struct cpu_local local;
 	unsigned depth;	       /* exceptions being handled */
 	uintptr_t fault_stack; /* tops: the one that the next exception takes, see trap.c */
-	uintptr_t irq_stack, nmi_stack, double_stack;
+	uintptr_t fault_top, irq_stack, nmi_stack, double_stack;
 	uint64_t gdt[SELECTOR_TASK / 8 + VECTORS];
 	struct task main; /* only its tss is used */
 	struct task tasks[VECTORS];

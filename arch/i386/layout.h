@@ -24,6 +24,7 @@
 #define TCB_ENDED 16
 #define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
 #define LEAF_FN 20 /* from tcb.sp then: fn */
+#define CPU_INDEX 4
 #define CPU_LIMIT 0x30 /* under %gs, where clang's -fsplit-stack for i686-linux-gnu looks */
 #define CPU_TCB 0x34
 #define CPU_RESUME_PC 0x38
@@ -32,6 +33,8 @@
 #define REDIRECT_GAP 16   /* the frame for IRET is put there */
 #define REDIRECT_ROOM 1024
 #define SELECTOR_CODE 0x08
+#define SELECTOR_CODE_32 SELECTOR_CODE
+#define SELECTOR_DATA 0x10
 #define CONTEXT_SIZE 28 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 20   /* in it: EBP and the return address, as a frame record that a traceback can start from */
 #define TASK_STACK 104

@@ -19,10 +19,14 @@
  * 0x80000000, nor so closely above it that an array of up to 128 MiB ends below. */
 #define ARENA_LO 0x88000000u
 #define ARENA_HI 0xf0000000u
+#define CPU_STACKS_LO 0xf0000000u
+
+#define MAX_CPUS 8
 
 struct cpu_local {
 	struct cpu_local *self; /* %gs:0, as the ABI's thread-local storage has it */
-	uint32_t unused[11];
+	unsigned index;		/* arch_cpu() */
+	uint32_t unused[10];
 	uintptr_t stack_limit; /* checked prologues compare SP with this */
 	struct tcb *tcb;       /* whose limit that is */
 	uintptr_t resume_pc;   /* where trap_return() goes on */
@@ -32,6 +36,7 @@ struct cpu_local {
 _Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
 _Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
 _Static_assert(offsetof(struct cpu_local, resume_pc) == CPU_RESUME_PC, "known to assembly");
+_Static_assert(offsetof(struct cpu_local, index) == CPU_INDEX, "arch_cpu()");
 _Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to assembly");
 _Static_assert(sizeof(struct redirect) == 28, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
@@ -40,6 +45,12 @@ _Static_assert(offsetof(struct tcb, system) == TCB_SYSTEM, "known to assembly");
 _Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_gs *)CPU_TCB; }
+
+static inline unsigned arch_cpu(void) { return *(unsigned __seg_gs *)CPU_INDEX; }
+
+static inline void arch_pause(void) { __builtin_ia32_pause(); }
+
+static inline void arch_halt(void) { __asm__ volatile("cli\n\thlt" : : : "memory"); }
 
 /* Returns EFLAGS. */
 static inline uintptr_t arch_irq_disable(void)

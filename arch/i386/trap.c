@@ -76,18 +76,16 @@ static void name_blocked_vector(struct cpu *cpu, uint32_t link, struct arch_regs
 
 static void handle_exception(struct cpu *cpu, struct task *task, struct trap *t)
 {
-	extern char stack_fault_hi[];
-	uintptr_t top = *task->stack, fault_top = (uintptr_t)stack_fault_hi;
 	struct arch_regs *regs = t->regs;
 
-	cpu->fault_stack = top == fault_top ? cpu->double_stack : fault_top;
+	cpu->fault_stack = *task->stack == cpu->fault_top ? cpu->double_stack : cpu->fault_top;
 	name_blocked_vector(cpu, task->tss.link, regs);
 	exception_describe(t, regs->vector, regs->error, regs->cr2);
 	if (cpu->depth++ > 0)
 		handle_nested(cpu, task, t);
 	kernel_trap(t);
 	cpu->depth--;
-	cpu->fault_stack = fault_top;
+	cpu->fault_stack = cpu->fault_top;
 }
 
 void trap_enter(struct task *task)

@@ -16,6 +16,7 @@ enum {
 	PVH_MAGIC = 0x336ec578, /* in the structure */
 	RAM = 1,		/* the type of usable memory, in each of the three */
 	LOW_MEMORY = 0x100000,
+	VIDEO_MEMORY = 0xa0000,
 };
 
 struct pvh_info {
@@ -49,7 +50,7 @@ struct mb1_module {
 struct mb2_tag {
 	uint32_t type, size;
 };
-enum { MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6 };
+enum { MB2_END = 0, MB2_COMMAND_LINE = 1, MB2_MODULE = 3, MB2_MAP = 6, MB2_RSDP_V0 = 14, MB2_RSDP = 15 };
 struct mb2_map {
 	struct mb2_tag tag;
 	uint32_t entry_size, entry_version;
@@ -66,6 +67,7 @@ struct mb2_module {
 extern char image_start[], image_end[];
 
 static struct boot_info info;
+static const void *rsdp; /* as the loader says, or null */
 
 /* Nothing is known of RAM, or it cannot be true: there is no going on. */
 static void stop(const char *why) __attribute__((noreturn));
@@ -141,6 +143,8 @@ static void parse_pvh(const struct pvh_info *pvh)
 		add_range(map[i].base, map[i].size, map[i].type);
 	if (pvh->command_line)
 		set_command_line(at(pvh->command_line, 1, "the command line is out of reach"));
+	if (pvh->rsdp)
+		rsdp = at(pvh->rsdp, 1, "the RSDP is out of reach");
 	if (pvh->nmodules == 0)
 		return;
 	modules = at(pvh->modules, pvh->nmodules * sizeof *modules, "the list of modules is out of reach");
@@ -219,6 +223,8 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
 	case MB2_COMMAND_LINE: set_command_line((const char *)(tag + 1)); break;
 	case MB2_MODULE: reserve_module(module->start, module->end - module->start); break;
 	case MB2_MAP: parse_mb2_map((const void *)tag); break;
+	case MB2_RSDP_V0:
+	case MB2_RSDP: rsdp = tag + 1; break; /* a copy; the newer comes last */
 	}
 }
 
@@ -265,10 +271,27 @@ static void parse(uint32_t magic, uint32_t address)
 		stop("the loader says there is no RAM");
 }
 
+/* The highest that the loader calls RAM: the lowest have the firmware's data. */
+uintptr_t boot_low_page(void)
+{
+	uintptr_t page = 0;
+
+	for (int i = 0; i < info.nram; i++) {
+		uint64_t base = info.ram[i].base, end = base + info.ram[i].size;
+
+		end = (end < VIDEO_MEMORY ? end : VIDEO_MEMORY) & -(uint64_t)PAGE_SIZE;
+		if (end >= base + PAGE_SIZE && end - PAGE_SIZE > page)
+			page = end - PAGE_SIZE;
+	}
+	return page;
+}
+
 void boot_main(uint32_t magic, uint32_t address)
 {
-	cpu_init();
+	cpus_init();
+	cpu_init(0, fixed_stacks);
 	uart_init();
 	parse(magic, address);
+	acpi_find_cpus(rsdp);
 	kernel_start(&info);
 }

@@ -54,49 +54,6 @@ void machine_exit(int status)
 
 /* ---- Interrupt controllers ---- */
 
-enum {
-	APIC_PRIORITY = 0x80,
-	APIC_EOI = 0xb0,
-	APIC_SPURIOUS = 0xf0,
-	APIC_LVT_TIMER = 0x320,
-	APIC_LVT_LINT0 = 0x350,
-	APIC_LVT_LINT1 = 0x360,
-	APIC_LVT_ERROR = 0x370,
-	APIC_TIMER_INITIAL = 0x380,
-	APIC_TIMER_CURRENT = 0x390,
-	APIC_TIMER_DIVIDE = 0x3e0,
-};
-enum { LVT_MASKED = 0x10000, LVT_NMI = 0x400, SPURIOUS_ENABLE = 0x100, DIVIDE_BY_1 = 0xb };
-enum { APIC_BASE_BOOT_CPU = 0x100, APIC_BASE_X2 = 0x400, APIC_BASE_ENABLE = 0x800 };
-
-static void apic_write(unsigned reg, uint32_t value) { *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value; }
-
-static uint32_t apic_read(unsigned reg) { return *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg); }
-
-/* On, where we expect it, in the mode with registers in memory. Firmware may have left it otherwise. */
-static void apic_place(void)
-{
-	uint64_t base = read_msr(MSR_APIC_BASE);
-
-	if (base & APIC_BASE_X2) /* SDM 3, 10.12.5: back to the old mode by way of off */
-		write_msr(MSR_APIC_BASE, base & ~(uint64_t)(APIC_BASE_X2 | APIC_BASE_ENABLE));
-	write_msr(MSR_APIC_BASE, APIC_BASE | APIC_BASE_ENABLE | (base & APIC_BASE_BOOT_CPU));
-}
-
-/* Everything masked but NMI and the timer: the latter waits for its first count. */
-static void apic_start(void)
-{
-	apic_place();
-	apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
-	apic_write(APIC_PRIORITY, 0);
-	apic_write(APIC_LVT_LINT0, LVT_MASKED); /* the 8259s come in here */
-	apic_write(APIC_LVT_LINT1, LVT_NMI);
-	apic_write(APIC_LVT_ERROR, LVT_MASKED);
-	apic_write(APIC_TIMER_INITIAL, 0);
-	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
-}
-
 /* Away from the exceptions' vectors, then masked. */
 static void pic_stop(void)
 {
@@ -225,12 +182,12 @@ int64_t clock_now(void)
 
 /* ---- Timer ---- */
 
-static int64_t timer_deadline = INT64_MAX;
+static int64_t deadlines[MAX_CPUS]; /* each CPU's */
 
 /* Interrupts masked. The counter has 32 bits, so it goes a second at most; the handler sees that it is early. */
-static void timer_arm(void)
+static void timer_arm(int64_t deadline)
 {
-	int64_t left = timer_deadline - clock_now();
+	int64_t left = deadline - clock_now();
 
 	if (left < 0)
 		left = 0;
@@ -243,32 +200,39 @@ void timer_set(int64_t deadline)
 {
 	uintptr_t flags = arch_irq_disable();
 
-	timer_deadline = deadline;
+	deadlines[arch_cpu()] = deadline;
 	if (deadline == INT64_MAX)
 		apic_write(APIC_TIMER_INITIAL, 0);
 	else
-		timer_arm();
+		timer_arm(deadline);
 	arch_irq_restore(flags);
 }
 
 /* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */
 static void timer_interrupt(struct trap *t)
 {
-	if (timer_deadline == INT64_MAX)
+	int64_t *deadline = &deadlines[arch_cpu()];
+
+	if (*deadline == INT64_MAX)
 		return;
-	if (clock_now() < timer_deadline) {
-		timer_arm();
+	if (clock_now() < *deadline) {
+		timer_arm(*deadline);
 		return;
 	}
-	timer_deadline = INT64_MAX;
+	*deadline = INT64_MAX;
 	kernel_tick(t);
 }
 
 /* A spurious interrupt is not to be acknowledged (SDM 3, 10.9); the 8259s' cannot come, being cut off. */
 void irq_dispatch(unsigned vector, struct trap *t)
 {
-	if (vector != VECTOR_TIMER)
+	if (vector < VECTOR_TIMER || vector == VECTOR_SPURIOUS)
 		return;
 	apic_write(APIC_EOI, 0);
-	timer_interrupt(t);
+	if (vector == VECTOR_TIMER)
+		timer_interrupt(t);
+	else if (vector == VECTOR_SHOOTDOWN)
+		shootdown_answer();
+	else if (vector == VECTOR_INTERRUPT)
+		kernel_interrupt(t);
 }

@@ -4,6 +4,7 @@
  *
  *   boot/x86/start.S -> boot_main() [boot.c] -> cpu_init() [port's cpu.c] -> kernel_start()
  *   kernel_start() -> arch_start() [port's cpu.c] -> mmu_start() [mmu.c], irq_start() [devices.c]
+ *   arch_start_cpus() [smp.c] -> another CPU: start.S -> cpu_started() [smp.c] -> cpu_init() -> kernel_start_cpu()
  *   a vector >= FIRST_IRQ -> port's trap path -> irq_dispatch() [devices.c] -> kernel_tick()
  *   a vector < FIRST_IRQ -> port's trap path -> exception_describe() [exceptions.c] -> kernel_trap()
  */
@@ -22,19 +23,32 @@ enum {
 	FIRST_IRQ = 0x20,  /* below: exceptions */
 	VECTOR_PIC = 0x20, /* sixteen, to which the 8259s are moved before they are masked and cut off */
 	VECTOR_TIMER = 0x30,
+	VECTOR_INTERRUPT, /* arch_interrupt() */
+	VECTOR_SHOOTDOWN,
 	VECTOR_SPURIOUS = 0x3f, /* the low four bits are ones on every APIC ever made */
 	VECTORS = 0x40,
 };
 
 /* ---- what each port defines, in cpu.c ---- */
 
-/* GDT, TSS, IDT, thread-local storage, FPU and SSE on. The first thing that boot_main() does. */
-void cpu_init(void);
+/* GDT, TSS, IDT, thread-local storage, FPU and SSE on. The first thing that a CPU does in C. stacks: its part of
+ * fixed_stacks[]. */
+void cpu_init(unsigned cpu, const struct fixed_stack *stacks);
+#define STACK_INDEX(name, bytes) STACK_##name,
+enum { FIXED_STACKS(STACK_INDEX) };
 
 /* ---- boot.c ---- */
 
 /* Called by start.S on the boot stack, interrupts masked, .bss zeroed. Never returns. */
 void boot_main(uint32_t magic, uint32_t info) __attribute__((noreturn));
+uintptr_t boot_low_page(void); /* a page of RAM below 1 MiB that nobody uses, or 0 */
+
+/* ---- acpi.c ---- */
+
+enum { MAX_APIC_IDS = 32 };
+void acpi_find_cpus(const void *rsdp); /* null: to be searched for. At boot, when memory is as the firmware left it */
+extern uint32_t acpi_apic_ids[MAX_APIC_IDS];
+extern unsigned acpi_apics; /* how many; 0: the firmware does not say */
 
 /* ---- mmu.c ---- */
 
@@ -44,9 +58,39 @@ void mmu_start(const struct boot_info *info);
 
 /* ---- devices.c ---- */
 
-void irq_start(void); /* masks the 8259s, turns the local APIC on; mmu_start() comes first */
+void irq_start(void); /* masks the 8259s, turns the boot CPU's APIC on; mmu_start() comes first */
 void irq_dispatch(unsigned vector, struct trap *t); /* acknowledges and handles; on the IRQ stack, interrupts masked */
 extern uint64_t boot_tsc;			    /* the time stamp counter at entry, stored by start.S */
+
+/* ---- apic.c ---- */
+
+enum {
+	APIC_ID = 0x20,
+	APIC_PRIORITY = 0x80,
+	APIC_EOI = 0xb0,
+	APIC_SPURIOUS = 0xf0,
+	APIC_ICR = 0x300, /* the command for other CPUs */
+	APIC_ICR_HIGH = 0x310,
+	APIC_LVT_TIMER = 0x320,
+	APIC_LVT_LINT0 = 0x350,
+	APIC_LVT_LINT1 = 0x360,
+	APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_CURRENT = 0x390,
+	APIC_TIMER_DIVIDE = 0x3e0,
+};
+
+enum { LVT_MASKED = 0x10000 };
+
+/* This CPU's: everything masked but NMI, what other CPUs send, and the timer, which waits for its first count. */
+void apic_start(void);
+uint32_t apic_id(void);
+void apic_send(uint32_t id, uint32_t command); /* to the CPU of that id */
+extern bool apic_x2;			       /* its registers are MSRs */
+
+/* ---- smp.c ---- */
+
+void shootdown_answer(void); /* if this CPU was asked to */
 
 /* ---- exceptions.c ---- */
 
@@ -72,13 +116,17 @@ void exception_describe(struct trap *t, unsigned vector, unsigned error, uintptr
 
 #define CPUID_XSAVE (1u << 26) /* leaf 1, ECX */
 #define CPUID_AVX (1u << 28)
+#define CPUID_X2APIC (1u << 21)
 #define CPUID_MCE (1u << 7) /* leaf 1, EDX */
+#define CPUID_MTRR (1u << 12)
 
 #define CPUID_1GIB_PAGES (1u << 26) /* leaf 0x80000001, EDX */
 
 #define APIC_BASE 0xfee00000u
 #define MSR_APIC_BASE 0x1b
+#define MSR_X2APIC 0x800 /* and a register's offset / 16 */
 #define MSR_EFER 0xc0000080
+#define EFER_LMA (1ul << 10)
 #define EFER_NXE (1ul << 11)
 #define MSR_FS_BASE 0xc0000100
 
@@ -117,6 +165,19 @@ static inline uint64_t read_msr(uint32_t msr)
 static inline void write_msr(uint32_t msr, uint64_t value)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline void apic_write(unsigned reg, uint32_t value)
+{
+	if (apic_x2)
+		write_msr(MSR_X2APIC + reg / 16, value);
+	else
+		*(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value;
+}
+
+static inline uint32_t apic_read(unsigned reg)
+{
+	return apic_x2 ? (uint32_t)read_msr(MSR_X2APIC + reg / 16) : *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg);
 }
 
 static inline uint64_t read_tsc(void)

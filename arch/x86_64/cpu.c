@@ -2,47 +2,49 @@
  * x86_64: the processor's own tables and the block under %fs. Segments mean nothing in long mode but code and data
  * of ring 0, so the GDT has these and the TSS, and the TSS has nothing but the stacks that traps change to. %fs
  * points to the CPU's block, not to a goroutine's: a switch then stores two words instead of writing an MSR, which
- * would take ten times as long.
- *
- * One CPU is started so far; another one needs a TSS, a GDT and a cpu_local of its own.
+ * would take ten times as long. Each CPU has one struct cpu.
  */
 #include "arch/x86_64/cpu.h"
 
 /* SDM 3, 8.7: the 64-bit TSS. No I/O bitmap. */
-static struct __attribute__((packed)) tss {
+struct __attribute__((packed)) tss {
 	uint32_t unused_0;
 	uint64_t rsp[3];
 	uint64_t ist[8]; /* [0] does not exist */
 	uint64_t unused_1;
 	uint16_t unused_2, io_map;
-} tss;
+};
 _Static_assert(offsetof(struct tss, ist[1]) == 0x24 && sizeof(struct tss) == 0x68, "the processor's");
 
-static uint64_t gdt[SELECTOR_TSS / 8 + 2] = {
-	[SELECTOR_CODE / 8] = 0x00af9b000000ffff, /* 64 bit; accessed already, so that nobody writes to them */
-	[SELECTOR_DATA / 8] = 0x00cf93000000ffff,
-};
+static struct cpu {
+	struct cpu_local local;
+	uint64_t gdt[SELECTOR_TSS / 8 + 2];
+	struct tss tss __attribute__((aligned(128))); /* the processor may not meet a page boundary inside it */
+} cpus[MAX_CPUS];
 
-static struct cpu_local boot_cpu;
-
-extern char stack_fault_hi[], stack_irq_hi[], stack_nmi_hi[], stack_double_hi[];
-
-static void init_tss(void)
+static void init_tss(struct tss *tss, const struct fixed_stack *stacks)
 {
-	uint64_t base = (uintptr_t)&tss;
-
-	tss.ist[IST_FAULT] = (uintptr_t)stack_fault_hi;
-	tss.ist[IST_IRQ] = (uintptr_t)stack_irq_hi;
-	tss.ist[IST_NMI] = (uintptr_t)stack_nmi_hi;
-	tss.ist[IST_DOUBLE] = (uintptr_t)stack_double_hi;
-	tss.io_map = sizeof tss;
-	gdt[SELECTOR_TSS / 8] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
-	gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
+	tss->ist[IST_FAULT] = stacks[STACK_fault].hi;
+	tss->ist[IST_IRQ] = stacks[STACK_irq].hi;
+	tss->ist[IST_NMI] = stacks[STACK_nmi].hi;
+	tss->ist[IST_DOUBLE] = stacks[STACK_double].hi;
+	tss->io_map = sizeof *tss;
 }
 
-static void load_tables(void)
+static void init_gdt(struct cpu *cpu)
 {
-	struct table_pointer pointer = {sizeof gdt - 1, (uintptr_t)gdt};
+	uint64_t base = (uintptr_t)&cpu->tss;
+
+	cpu->gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffff; /* 64 bit; accessed already, so that nobody writes to them */
+	cpu->gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
+	cpu->gdt[SELECTOR_TSS / 8] =
+		(sizeof cpu->tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+	cpu->gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
+}
+
+static void load_tables(const struct cpu *cpu)
+{
+	struct table_pointer pointer = {sizeof cpu->gdt - 1, (uintptr_t)cpu->gdt};
 
 	__asm__ volatile("lgdt %0" : : "m"(pointer) : "memory");
 	__asm__ volatile("pushq %0\n\t"
@@ -56,14 +58,20 @@ static void load_tables(void)
 			 : "rax", "memory");
 }
 
-void cpu_init(void)
+void cpu_init(unsigned index, const struct fixed_stack *stacks)
 {
-	init_tss();
-	load_tables();
-	boot_cpu.self = &boot_cpu;
-	write_msr(MSR_FS_BASE, (uintptr_t)&boot_cpu); /* after loading %fs, which sets the base too */
-	trap_init();
-	fpu_init(&boot_cpu.redirect);
+	struct cpu *cpu = &cpus[index];
+
+	cpu->local.self = &cpu->local;
+	cpu->local.index = index;
+	init_tss(&cpu->tss, stacks);
+	init_gdt(cpu);
+	load_tables(cpu);
+	write_msr(MSR_FS_BASE, (uintptr_t)&cpu->local); /* after loading %fs, which sets the base too */
+	if (index == 0)
+		trap_init();
+	trap_load();
+	fpu_init(&cpu->local.redirect);
 }
 
 /* The frame is drawn in switch.S. It returns to context_start(), which calls fn(arg). */

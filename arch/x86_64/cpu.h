@@ -22,8 +22,9 @@ static inline struct cpu_local *this_cpu(void)
 	return local;
 }
 
-enum ist trap_stack(unsigned vector);	     /* trap.c */
-void trap_init(void);			     /* trap.c: the IDT */
+enum ist trap_stack(unsigned vector); /* trap.c */
+void trap_init(void);		      /* trap.c: the IDT, one for all CPUs */
+void trap_load(void);
 extern const char trap_vectors[VECTORS][16]; /* trap.S */
 void trap_redirected(void);		     /* trap.S */
 void context_start(void);		     /* switch.S */

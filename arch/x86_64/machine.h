@@ -18,11 +18,16 @@
 #define HEAP_HI 0x210000000000ul
 #define ARENA_LO 0x400000000000ul
 #define ARENA_HI 0x500000000000ul
+#define CPU_STACKS_LO 0x500000000000ul
+
+#define MAX_CPUS 8
 
 struct cpu_local {
 	struct cpu_local *self; /* %fs:0, as the ABI's thread-local storage has it */
 	uintptr_t trap_depth;	/* exceptions being handled: 1, or something is very wrong */
-	uintptr_t unused[12];
+	unsigned index;		/* arch_cpu() */
+	unsigned unused_0;
+	uintptr_t unused[11];
 	uintptr_t stack_limit; /* checked prologues compare SP with this */
 	struct tcb *tcb;       /* whose limit that is */
 	struct redirect redirect;
@@ -30,6 +35,7 @@ struct cpu_local {
 
 _Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
 _Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
+_Static_assert(offsetof(struct cpu_local, index) == CPU_INDEX, "arch_cpu()");
 _Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to assembly");
 _Static_assert(sizeof(struct redirect) == 56, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
@@ -38,6 +44,12 @@ _Static_assert(offsetof(struct tcb, system) == TCB_SYSTEM, "known to assembly");
 _Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_fs *)CPU_TCB; }
+
+static inline unsigned arch_cpu(void) { return *(unsigned __seg_fs *)CPU_INDEX; }
+
+static inline void arch_pause(void) { __builtin_ia32_pause(); }
+
+static inline void arch_halt(void) { __asm__ volatile("cli\n\thlt" : : : "memory"); }
 
 /* Returns RFLAGS. The red zone of the caller, if it has one, is stepped over. */
 static inline uintptr_t arch_irq_disable(void)

@@ -46,8 +46,6 @@ enum ist trap_stack(unsigned vector)
 
 void trap_init(void)
 {
-	struct table_pointer pointer = {sizeof idt - 1, (uintptr_t)idt};
-
 	for (unsigned vector = 0; vector < VECTORS; vector++) {
 		uintptr_t entry = (uintptr_t)trap_vectors[vector];
 
@@ -60,6 +58,12 @@ void trap_init(void)
 			.type = GATE_INTERRUPT,
 		};
 	}
+}
+
+void trap_load(void)
+{
+	struct table_pointer pointer = {sizeof idt - 1, (uintptr_t)idt};
+
 	__asm__ volatile("lidt %0" : : "m"(pointer) : "memory");
 }
 

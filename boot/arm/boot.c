@@ -225,6 +225,7 @@ static void read_tree(uintptr_t r2)
 
 void boot_main(uintptr_t r2)
 {
+	cpus_init();
 	uart_init();
 	cpu_check();
 	clock_init();

@@ -4,8 +4,8 @@
  * 32-bit protected mode without paging, with flat segments of their own and EBX = where they left what they know;
  * EAX has the Multiboots' magic. So there is one entry. It asks the CPU for what Socle cannot do without and says
  * what is missing, clears .bss, and goes to C: directly on i386; on x86_64 in long mode, with provisional tables
- * that map 4 GiB one to one (arch_start() builds the real ones). The other CPUs are asleep until they are sent an
- * interrupt to wake them, and nobody sends one.
+ * that map 4 GiB one to one (arch_start() builds the real ones). The other CPUs sleep until arch_start_cpus() sends
+ * for them: cpu.S.
  *
  * Rejected: an entry a protocol (the same code three times), an ELF32 wrapper for x86_64 (QEMU's Multiboot wants
  * no ELF64, but the header may give addresses instead, and then any file format will do).
@@ -131,14 +131,6 @@ boot_entry:
 	xorl	%ebp, %ebp		/* the chain of frames ends here */
 	call	boot_main
 	ud2
-
-	.section .rodata.boot, "a", @progbits
-	.balign	8
-boot_gdt:
-	.quad	0, 0x00af9b000000ffff, 0x00cf93000000ffff
-boot_gdt_pointer:
-	.short	. - boot_gdt - 1
-	.long	boot_gdt
 
 	.section .bss.boot, "aw", @nobits
 	.balign	4096
