@@ -1,6 +1,7 @@
 /*
  * The contract between a port and the rest of Socle: the only architecture header that kernel/ and
- * runtime/ include. Eighteen arch_ names and page_zero(), all of them below; machine.h adds constants and the inline ones.
+ * runtime/ include. Twenty-five arch_ names and page_zero(), all of them below; machine.h adds constants and the
+ * inline ones.
  *
  * One idea carries it: a control block (struct tcb) is a stack that can be run on. Every goroutine,
  * every thread's system stack (g0) has one. Its `sp` is where the stack stands while something else
@@ -142,8 +143,9 @@ void arch_start(const struct boot_info *info);
 
 /* Starts the other CPUs, up to `limit` in all. On the boot CPU, when memory works. Each gets page tables, vectors,
  * handler stacks, its interrupt controller's part and timer as the first has them, then enters kernel_start_cpu() on
- * its own fixed boot stack, interrupts masked. Waits for each, 100 ms at the most; one that does not come is named on
- * the console and left out. Returns how many run, and numbers them without gaps. */
+ * its own fixed boot stack, interrupts masked. Waits for each, a second at the most (100 ms are too short for a busy
+ * host's virtual CPU); one that does not come is named on the console and left out. Returns how many run, and numbers
+ * them without gaps. */
 unsigned arch_start_cpus(unsigned limit);
 
 /* Interrupts that CPU: kernel_interrupt() runs there, on its IRQ stack. May be called on any stack, on itself too. What

@@ -349,7 +349,7 @@ enum socle_stack_kind {
 struct socle_stack_info {
 	const char *owner; /* a name: "boot", "main", "m1" ...; valid until the stack is freed */
 	enum socle_stack_kind kind;
-	unsigned long id;	    /* of the goroutine or m; 0 otherwise */
+	unsigned long id;	    /* of the goroutine or m, or of the CPU; 0 otherwise */
 	uintptr_t guard_lo, lo, hi; /* [guard_lo, lo) is absent from the page tables, [lo, hi) is the stack */
 	uintptr_t high_water;	    /* the lowest address that was ever used, to the page; lo where not known */
 	size_t backed;		    /* bytes that have memory behind them */

@@ -8,17 +8,16 @@
 #include "kernel/kernel.h"
 #include "kernel/lock.h"
 
-#define STOP_TIME 100000000ll
+#define STOP_TIME 1000000000ll
 
-static atomic_uint ending;  /* the CPU that ends the image, + 1; 0: none */
+static atomic_uint ending;  /* the CPU that ends the image, + 1; 0: none. Nothing is read for its sake: relaxed */
 static atomic_uint stopped; /* how many others do nothing any more */
 static int reporting;	    /* how many reports have begun: that CPU's */
 
-/* Nothing that the others wrote is read for its sake, so relaxed will do for both. */
 void kernel_stop(void)
 {
 	arch_irq_disable();
-	atomic_fetch_add_explicit(&stopped, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&stopped, 1, memory_order_release); /* the report reads what this CPU leaves */
 	for (;;)
 		arch_halt();
 }
@@ -37,7 +36,7 @@ static void stop_others(void)
 	int64_t end = clock_now() + STOP_TIME;
 
 	arch_stop_others();
-	while (atomic_load_explicit(&stopped, memory_order_relaxed) < others && clock_now() < end)
+	while (atomic_load_explicit(&stopped, memory_order_acquire) < others && clock_now() < end)
 		arch_pause();
 }
 
@@ -100,7 +99,8 @@ static void print_trap(const struct trap *t)
 
 void kernel_trap(struct trap *t)
 {
-	if (!kernel_is_ending() && t->kind != TRAP_FATAL && runtime_fault(t))
+	if ((atomic_load_explicit(&ending, memory_order_relaxed) == 0 || !kernel_is_ending()) &&
+	    t->kind != TRAP_FATAL && runtime_fault(t))
 		return;
 	begin_report();
 	print_trap(t);

@@ -4,8 +4,8 @@
  * enter the handler in the middle of a page table's change; so it first touches what stack it will need, then
  * masks interrupts. The handler runs on a stack of its own, always backed, and skips that.
  *
- * One lock is for the frames and the page tables of all CPUs, and it is held for a page's work. It is not held while the
- * other CPUs are told to forget a page: they may be waiting for it, interrupts masked.
+ * One lock is for the frames and the page tables of all CPUs, and it is held for a page's work. It is not held while
+ * the other CPUs are told to forget a page: they may be waiting for it, interrupts masked.
  */
 #include "kernel/kernel.h"
 #include "kernel/lock.h"
@@ -35,14 +35,16 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 		spin_unlock(&memory);
 		return 0;
 	}
-	frames_emergency(emergency);
+	if (emergency)
+		frames_emergency(true);
 	frame = frame_alloc_zero();
 	if (frame != NO_FRAME) {
 		result = arch_map(va, frame, MAP_WRITE);
 		if (result < 0)
 			frame_free(frame);
 	}
-	frames_emergency(false);
+	if (emergency)
+		frames_emergency(false);
 	spin_unlock(&memory);
 	return result;
 }

@@ -24,7 +24,6 @@
 #define TCB_ENDED 16
 #define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
 #define LEAF_FN 20 /* from tcb.sp then: fn */
-#define CPU_INDEX 4
 #define CPU_LIMIT 0x30 /* under %gs, where clang's -fsplit-stack for i686-linux-gnu looks */
 #define CPU_TCB 0x34
 #define CPU_RESUME_PC 0x38

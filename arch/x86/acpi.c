@@ -1,8 +1,8 @@
 /*
- * Which CPUs there are: the firmware's MADT lists their local APICs. The way there is RSDP, XSDT or RSDT, MADT (ACPI 6.4,
- * 5.2); the loader hands over the RSDP, or else it lies where a BIOS puts it. All of that is read at boot, while what
- * lies below 4 GiB can be reached at its physical address and nobody has allocated. What is damaged or out of
- * reach is as if it was not there: then there is one CPU.
+ * Which CPUs there are: the firmware's MADT lists their local APICs. The way there is RSDP, XSDT or RSDT, MADT
+ * (ACPI 6.4, 5.2); the loader hands over the RSDP, or else it lies where a BIOS puts it. All of that is read at boot,
+ * while what lies below 4 GiB can be reached at its physical address and nobody has allocated. What is damaged or out
+ * of reach is as if it was not there: then there is one CPU.
  */
 #include "arch/x86/x86.h"
 

@@ -177,62 +177,68 @@ int64_t clock_now(void)
 {
 	if (ns_per_tsc == 0)
 		calibrate();
-	return scale(read_tsc() - boot_tsc, ns_per_tsc);
+	return scale(read_tsc() - LOCAL->boot_tsc, ns_per_tsc);
 }
 
 /* ---- Timer ---- */
 
-static int64_t deadlines[MAX_CPUS]; /* each CPU's */
-
 /* Interrupts masked. The counter has 32 bits, so it goes a second at most; the handler sees that it is early. */
 static void timer_arm(int64_t deadline)
 {
-	int64_t left = deadline - clock_now();
+	uint32_t count = 0; /* stops it */
 
-	if (left < 0)
-		left = 0;
-	if (left > NS)
-		left = NS;
-	apic_write(APIC_TIMER_INITIAL, scale(left, ticks_per_ns) + 1); /* 0 would stop it */
+	if (deadline != INT64_MAX) {
+		int64_t left = deadline - clock_now();
+
+		if (left < 0)
+			left = 0;
+		if (left > NS)
+			left = NS;
+		count = scale(left, ticks_per_ns) + 1;
+	}
+	apic_write(APIC_TIMER_INITIAL, count);
 }
 
 void timer_set(int64_t deadline)
 {
 	uintptr_t flags = arch_irq_disable();
 
-	deadlines[arch_cpu()] = deadline;
-	if (deadline == INT64_MAX)
-		apic_write(APIC_TIMER_INITIAL, 0);
-	else
-		timer_arm(deadline);
+	LOCAL->timer_deadline = deadline;
+	timer_arm(deadline);
 	arch_irq_restore(flags);
 }
 
 /* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */
 static void timer_interrupt(struct trap *t)
 {
-	int64_t *deadline = &deadlines[arch_cpu()];
+	int64_t deadline = LOCAL->timer_deadline;
 
-	if (*deadline == INT64_MAX)
+	if (deadline == INT64_MAX)
 		return;
-	if (clock_now() < *deadline) {
-		timer_arm(*deadline);
+	if (clock_now() < deadline) {
+		timer_arm(deadline);
 		return;
 	}
-	*deadline = INT64_MAX;
+	LOCAL->timer_deadline = INT64_MAX;
 	kernel_tick(t);
+}
+
+static __attribute__((noinline)) void other_interrupt(unsigned vector, struct trap *t)
+{
+	apic_write(APIC_EOI, 0);
+	if (vector == VECTOR_INTERRUPT)
+		kernel_interrupt(t);
+	else
+		shootdown_answer();
 }
 
 /* A spurious interrupt is not to be acknowledged (SDM 3, 10.9); the 8259s' cannot come, being cut off. */
 void irq_dispatch(unsigned vector, struct trap *t)
 {
-	if (vector < VECTOR_TIMER || vector == VECTOR_SPURIOUS)
-		return;
-	apic_write(APIC_EOI, 0);
-	if (vector == VECTOR_TIMER)
+	if (vector == VECTOR_TIMER) {
+		apic_write(APIC_EOI, 0);
 		timer_interrupt(t);
-	else if (vector == VECTOR_SHOOTDOWN)
-		shootdown_answer();
-	else if (vector == VECTOR_INTERRUPT)
-		kernel_interrupt(t);
+	} else if (vector == VECTOR_INTERRUPT || vector == VECTOR_SHOOTDOWN) {
+		other_interrupt(vector, t);
+	}
 }

@@ -7,13 +7,14 @@
  * and waits from then on for what nobody sends it, so its stacks can go.
  *
  * What a CPU keeps of translations is its own affair on x86: the others are interrupted, and answer when they have
- * forgotten. A CPU that waits for answers gives its own as well, so that two may wait for each other, interrupts masked.
+ * forgotten. A CPU that waits for answers gives its own as well, so that two may wait for each other, interrupts
+ * masked.
  */
 #include "arch/x86/x86.h"
 #include "kernel/lock.h"
 
 enum { IPI_FIXED = 0x4000, IPI_NMI = 0x4400, IPI_INIT = 0x4500, IPI_START = 0x4600 };
-enum { US = 1000, MS = 1000000 };
+enum { US = 1000, MS = 1000000, S = 1000000000 };
 
 static uint32_t apic_ids[MAX_CPUS];
 
@@ -74,6 +75,45 @@ static void load_memory_types(void)
 	write_cr3(read_cr3()); /* the TLB keeps memory types too */
 }
 
+/* ---- The time stamp counter: the boot CPU shows its own again and again, while it waits for another ---- */
+
+static _Atomic uint64_t shown_tsc;
+
+static uint64_t next_shown(void)
+{
+	uint64_t last = atomic_load_explicit(&shown_tsc, memory_order_acquire), next;
+
+	do
+		next = atomic_load_explicit(&shown_tsc, memory_order_acquire);
+	while (next == last);
+	return next;
+}
+
+/* Of the boot CPU's three readings the first is older than ours, and the last was begun when we had ours. If ours is
+ * between them the two counters are one, as in most machines there are; a guess at how far they are apart would only
+ * make it worse. If not, the closest three of many tell how far. */
+static void match_clock(void)
+{
+	uint64_t closest = ~0ull, ahead = 0;
+
+	for (int i = 0; i < 64; i++) {
+		uint64_t before = next_shown(), own, after;
+
+		__asm__ volatile("lfence" : : : "memory"); /* or the counter is read ahead of that */
+		own = read_tsc();
+		__asm__ volatile("lfence" : : : "memory");
+		next_shown();
+		after = next_shown();
+		if (own >= before && own <= after)
+			return;
+		if (after - before < closest) {
+			closest = after - before;
+			ahead = own - (before + closest / 2);
+		}
+	}
+	LOCAL->boot_tsc += ahead;
+}
+
 /* Called by start.S, on the boot stack. */
 void cpu_started(void) __attribute__((noreturn));
 void cpu_started(void)
@@ -83,15 +123,20 @@ void cpu_started(void)
 	load_memory_types();
 	cpu_init(cpu, starting_stacks);
 	apic_start();
+	match_clock();
 	kernel_start_cpu(cpu);
 }
 
+/* Shows its time, for match_clock(). */
 static bool wait_for(unsigned cpu, int64_t ns)
 {
 	int64_t end = clock_now() + ns;
 
-	while (cpu_count() <= cpu && clock_now() < end)
+	while (cpu_count() <= cpu && clock_now() < end) {
+		atomic_store_explicit(&shown_tsc, read_tsc(),
+				      memory_order_release); /* pairs with next_shown()'s acquire */
 		arch_pause();
+	}
 	return cpu_count() > cpu;
 }
 
@@ -111,7 +156,7 @@ static bool start(unsigned cpu, uint32_t id, uintptr_t page)
 	if (wait_for(cpu, 200 * US))
 		return true;
 	apic_send(id, IPI_START | page / PAGE_SIZE); /* to a CPU that has started it means nothing */
-	if (wait_for(cpu, 100 * MS))
+	if (wait_for(cpu, S))
 		return true;
 	apic_send(id, IPI_INIT);
 	wait(10 * MS);
@@ -139,7 +184,10 @@ static void note_state(void)
 	save_memory_types();
 }
 
-/* Their own first 10 ms pass together. */
+/* In the older mode 255 is all of them, and there is no more. */
+static bool is_other(uint32_t id) { return id != apic_ids[0] && (apic_x2 || id < 255); }
+
+/* The 10 ms that each wants to itself pass for all together. */
 unsigned arch_start_cpus(unsigned limit)
 {
 	uintptr_t page = boot_low_page();
@@ -151,11 +199,11 @@ unsigned arch_start_cpus(unsigned limit)
 	note_state();
 	write_page(page);
 	for (unsigned i = 0; i < acpi_apics; i++)
-		if (acpi_apic_ids[i] != apic_ids[0])
+		if (is_other(acpi_apic_ids[i]))
 			apic_send(acpi_apic_ids[i], IPI_INIT);
 	wait(10 * MS);
 	for (unsigned i = 0; i < acpi_apics && n < limit; i++)
-		if (acpi_apic_ids[i] != apic_ids[0] && start(n, acpi_apic_ids[i], page))
+		if (is_other(acpi_apic_ids[i]) && start(n, acpi_apic_ids[i], page))
 			n++;
 	return n;
 }

@@ -30,7 +30,6 @@
 #define TCB_ENDED 32
 #define LEAF_CALL -2 /* tcb.ended during arch_call_leaf() */
 #define LEAF_FN 0 /* from tcb.sp then: fn */
-#define CPU_INDEX 0x10
 #define CPU_LIMIT 0x70 /* under %fs, where clang's -fsplit-stack for x86_64-linux-gnu looks */
 #define CPU_TCB 0x78
 #define CPU_REDIRECT 0x80 /* struct redirect, all of it */

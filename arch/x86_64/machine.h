@@ -31,11 +31,12 @@ struct cpu_local {
 	uintptr_t stack_limit; /* checked prologues compare SP with this */
 	struct tcb *tcb;       /* whose limit that is */
 	struct redirect redirect;
+	int64_t timer_deadline; /* INT64_MAX: none */
+	uint64_t boot_tsc; /* this CPU's time stamp counter when the boot CPU entered: time is counted from there */
 };
 
 _Static_assert(offsetof(struct cpu_local, stack_limit) == CPU_LIMIT, "known to assembly and to clang");
 _Static_assert(offsetof(struct cpu_local, tcb) == CPU_TCB, "known to assembly");
-_Static_assert(offsetof(struct cpu_local, index) == CPU_INDEX, "arch_cpu()");
 _Static_assert(offsetof(struct cpu_local, redirect) == CPU_REDIRECT, "known to assembly");
 _Static_assert(sizeof(struct redirect) == 56, "known to assembly");
 _Static_assert(offsetof(struct tcb, stack_limit) == TCB_LIMIT, "known to assembly");
@@ -43,9 +44,11 @@ _Static_assert(offsetof(struct tcb, sp) == TCB_SP, "known to assembly");
 _Static_assert(offsetof(struct tcb, system) == TCB_SYSTEM, "known to assembly");
 _Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
+#define LOCAL ((struct cpu_local __seg_fs *)0) /* this CPU's */
+
 static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_fs *)CPU_TCB; }
 
-static inline unsigned arch_cpu(void) { return *(unsigned __seg_fs *)CPU_INDEX; }
+static inline unsigned arch_cpu(void) { return LOCAL->index; }
 
 static inline void arch_pause(void) { __builtin_ia32_pause(); }
 

@@ -1,8 +1,8 @@
 /*
- * The way of another CPU into C. It wakes up in real mode at the start of a page below 1 MiB, to which arch_start_cpus()
- * has copied a few instructions; they lead straight to code that lies in the image. That one sets the control registers
- * as cpu_start has them, which turns on the final page tables, under which it goes on at the same addresses, and takes
- * its stack from there.
+ * The way of another CPU into C. It wakes up in real mode at the start of a page below 1 MiB, to which
+ * arch_start_cpus() has copied a few instructions; they lead straight to code that lies in the image. That one sets
+ * the control registers as cpu_start has them, which turns on the final page tables, under which it goes on at the
+ * same addresses, and takes its stack from there.
  */
 #include "layout.h"
 
