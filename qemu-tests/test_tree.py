@@ -69,16 +69,16 @@ FREE_WITHOUT = 62  # of the board's 64, when the tree is of no use
 
 @pytest.fixture
 def boot(request, tmp_path):
-    """Boots qemu-tests/arguments.c by a tree; returns MiB of RAM free, and the console."""
+    """Boots an image by a tree; returns MiB of RAM free, and the console."""
     if "armv7a" not in (request.config.getoption("--arch") or qemu.ARCHS):
         pytest.skip("only ARM has a device tree")
 
-    def run(blob):
+    def run(blob, **more):
         big, ours = tmp_path / "big.dtb", tmp_path / "ours.dtb"
         big.write_bytes(flatten(node("", cells(1, 1) | {"big": bytes(2 * MIB)})))
         ours.write_bytes(blob)
         qemu_args = ["-dtb", str(big), "-device", f"loader,file={ours},addr=0x40000000,force-raw=on"]
-        case = {"arch": "armv7a", "image": "qemu-tests/arguments.c", "id": "tree", "qemu_args": qemu_args}
+        case = {"arch": "armv7a", "image": "qemu-tests/arguments.c", "id": "tree", "qemu_args": qemu_args} | more
         command = qemu.run_command(case, tmp_path)
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -157,3 +157,38 @@ def test_broken_behind_the_memory(boot):
     """What comes before counts, what comes after is lost."""
     free, console = boot(TOO_LONG)
     assert (free, bool(re.search(r"^1: main\|\r?$", console, re.M))) == (FREE, True)
+
+
+def cpus(*affinities, **more):
+    """By number; with more properties for the one that is named."""
+    nodes = [node(f"cpu@{a:x}", {"reg": words(a), **more.get(f"cpu{a}", {})}) for a in affinities]
+    return node("cpus", cells(1, 0), node("idle-states", {"reg": words(1)}), *nodes)
+
+
+def psci(**properties):
+    return node("psci", {"compatible": b"arm,psci-0.2\0", **properties})
+
+
+HVC = {"method": b"hvc\0"}
+
+
+@pytest.mark.parametrize(
+    "nodes, smp, count, words_of_it",
+    [
+        ([cpus(0, 1, 2, 3), psci(**HVC)], 4, 4, []),
+        ([cpus(3, 2, 1, 0), psci(**HVC, cpu_on=words(0x84000003))], 4, 4, []),
+        ([cpus(0, 1, 2, 3)], 4, 1, []),
+        ([psci(**HVC)], 4, 1, []),
+        ([cpus(0, 1, 2, cpu1={"status": b"fail-sss\0"}, cpu2={"status": b"disabled\0"}), psci(**HVC)], 4, 2, []),
+        # Two that are not there: the next takes the number.
+        ([cpus(0, 5, 1, 6, 2), psci(**HVC)], 3, 3, ["5 was not started: PSCI says -2", "6 was not started"]),
+        ([cpus(0, 1), psci(**HVC, cpu_on=words(0x8400FFFF))], 2, 1, ["1 was not started: PSCI says -1"]),
+    ],
+)
+def test_cpus(boot, nodes, smp, count, words_of_it):
+    console = boot(tree(RAM, *nodes), image="qemu-tests/cpus-arm.c", smp=smp)[1]
+    assert re.search(rf"^CPUs: {count}\r?$", console, re.M), console
+    assert re.search(r"^checks: 6 passed, 0 failed", console, re.M), console
+    assert console.count("socle: the CPU with MPIDR ") == len(words_of_it)
+    for line in words_of_it:
+        assert f"socle: the CPU with MPIDR {line}" in console

@@ -47,7 +47,7 @@ void arch_print_regs(const struct trap *t)
 	console_printf("  cpsr %08x  fpscr %08x\n", (unsigned)regs->cpsr, (unsigned)regs->fpscr);
 }
 
-struct redirect trap_redirect;
+struct redirect trap_redirect[MAX_CPUS];
 
 /* All else is trap_redirected()'s: on the stack in question, which may have to grow for it, and that no handler can wait
  * for. Until it has read what is noted here, interrupts are off. */
@@ -56,7 +56,8 @@ void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 	struct arch_regs *regs = t->regs;
 	const uint32_t state = 0x07000000 | 0xfe00 | CPSR_T; /* J, IT, E */
 
-	trap_redirect = (struct redirect){fn, arg, sp & ~(uintptr_t)7, regs->r[15], regs->cpsr, regs->r[13]};
+	trap_redirect[arch_cpu()] =
+		(struct redirect){fn, arg, sp & ~(uintptr_t)7, regs->r[15], regs->cpsr, regs->r[13]};
 	regs->r[15] = (uintptr_t)trap_redirected;
 	regs->cpsr = (regs->cpsr & ~state) | CPSR_I;
 }
@@ -66,19 +67,4 @@ void arch_start(const struct boot_info *info)
 	mmu_start(info);
 	interrupts_init();
 	__asm__ volatile("cpsie ai" : : : "memory"); /* asynchronous aborts too: they are to be heard of */
-}
-
-/* One CPU is started so far. */
-unsigned arch_start_cpus(unsigned limit)
-{
-	(void)limit;
-	return 1;
-}
-
-void arch_stop_others(void) {}
-
-void arch_shootdown(uintptr_t lo, uintptr_t hi)
-{
-	(void)lo;
-	(void)hi;
 }

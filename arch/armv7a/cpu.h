@@ -36,6 +36,11 @@ _Static_assert(offsetof(struct context, r11) == CONTEXT_FP, "for tracebacks");
 static inline void barrier_data(void) { __asm__ volatile("dsb" : : : "memory"); }
 static inline void barrier_instruction(void) { __asm__ volatile("isb" : : : "memory"); }
 
+static inline volatile uint32_t *device_register(uintptr_t base, uintptr_t offset)
+{
+	return (volatile uint32_t *)(base + offset);
+}
+
 /* start.S, switch.S, trap.S */
 void boot_main(uintptr_t r2) __attribute__((noreturn));
 void context_start(void);
@@ -47,24 +52,49 @@ struct redirect {
 	void *arg;
 	uintptr_t sp;		    /* to call fn on */
 	uintptr_t pc, cpsr, old_sp; /* where to go on if fn returns */
-};
-_Static_assert(sizeof(struct redirect) == 24, "known to assembly");
-extern struct redirect trap_redirect;
+} __attribute__((aligned(REDIRECT_SIZE)));
+_Static_assert(sizeof(struct redirect) == REDIRECT_SIZE, "known to assembly");
+extern struct redirect trap_redirect[MAX_CPUS];
 void trap_redirected(void);
 
 /* mmu.c */
+void mmu_switch(uintptr_t ttbr, uint32_t sctlr); /* start.S */
 void mmu_provisional(uintptr_t tree); /* caches and MMU on; a tree where one may be is readable up to TREE_MAX */
 #define TREE_MAX 0x200000u
 static inline bool may_hold_tree(uintptr_t a) { return a >= BOARD_RAM_BASE && a < RAM_MAX - TREE_MAX; }
 void mmu_start(const struct boot_info *info); /* the final tables */
 
+/* gic.c */
+void interrupts_init(void);	/* on the boot CPU, */
+void interrupts_init_cpu(void); /* and on each of the others */
+void interrupt_handle(struct trap *t);
+
 /* devices.c */
 void clock_init(void);
-void interrupts_init(void);
-void interrupt_handle(struct trap *t);
+/* CNTV_CTL: ENABLE, IMASK. Takes effect before what follows. */
+static inline void timer_control(uint32_t value)
+{
+	CP15_WRITE(0, c14, c3, 1, value);
+	barrier_instruction();
+}
+#define TIMER_OFF 0u
+#define TIMER_ON 1u
 bool machine_is_exiting(void);
 
 /* cpu.c */
 void cpu_check(void); /* ends the image when the CPU lacks what the compiler was told it has */
+
+/* cpus.c */
+struct machine_cpus { /* what the device tree says of them */
+	unsigned count;
+	uint32_t mpidr[MAX_CPUS]; /* the affinity fields; the boot CPU's among them */
+	enum psci { PSCI_NONE, PSCI_HVC, PSCI_SMC } psci;
+	uint32_t cpu_on; /* PSCI's number for it */
+};
+extern struct machine_cpus machine_cpus;
+static inline uint32_t cpu_affinity(void) { return CP15_READ(0, c0, c0, 5) & 0xffffff; }
+extern uintptr_t nested_stack_hi[MAX_CPUS]; /* for trap.S */
+void boot_secondary(void);		    /* start.S */
+void cpu_main(unsigned index) __attribute__((noreturn));
 
 #endif

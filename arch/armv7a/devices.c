@@ -1,13 +1,8 @@
 /*
- * The devices of an ARMv7-A board: PL011 UART, GICv2 (for one interrupt), the generic timer, semihosting. Where they
+ * The devices of an ARMv7-A board: PL011 UART, the generic timer, semihosting. Where they
  * are is the board's. Their registers are in Device memory, so accesses to one device stay in order by themselves.
  */
 #include "arch/armv7a/cpu.h"
-
-static inline volatile uint32_t *device_register(uintptr_t base, uintptr_t offset)
-{
-	return (volatile uint32_t *)(base + offset);
-}
 
 /* ---- UART: ARM DDI 0183 ---- */
 
@@ -57,63 +52,13 @@ void uart_flush(void)
 		;
 }
 
-/* ---- Interrupt controller: ARM IHI 0048 ---- */
-
-#define GICD(offset) (*device_register(BOARD_GICD_BASE, offset))
-#define GICC(offset) (*device_register(BOARD_GICC_BASE, offset))
-enum {
-	GICD_CTLR = 0x000,
-	GICD_TYPER = 0x004,
-	GICD_IGROUPR = 0x080,
-	GICD_ISENABLER = 0x100,
-	GICD_ICENABLER = 0x180,
-	GICD_ICPENDR = 0x280,
-	GICD_ICACTIVER = 0x380,
-	GICD_IPRIORITYR = 0x400,
-};
-enum { GICC_CTLR = 0x00, GICC_PMR = 0x04, GICC_IAR = 0x0c, GICC_EOIR = 0x10, GICC_APR0 = 0xd0 };
-enum { INTERRUPT_ID = 0x3ff, FIRST_SPECIAL_ID = 1020 };
-
-_Static_assert(BOARD_TIMER_INTERRUPT >= 16 && BOARD_TIMER_INTERRUPT < 32, "private to each CPU: in the first word");
-
-/* All that a loader may have left is disabled, then the timer's interrupt is let through. */
-void interrupts_init(void)
-{
-	unsigned words = (GICD(GICD_TYPER) & 0x1f) + 1, bit = 1u << (BOARD_TIMER_INTERRUPT % 32);
-
-	GICD(GICD_CTLR) = 0;
-	GICC(GICC_CTLR) = 0;
-	for (unsigned i = 0; i < words; i++) {
-		GICD(GICD_ICENABLER + 4 * i) = ~0u;
-		GICD(GICD_ICPENDR + 4 * i) = ~0u;
-		GICD(GICD_ICACTIVER + 4 * i) = ~0u;
-	}
-	GICC(GICC_APR0) = 0;	    /* nor is any of them being handled */
-	GICD(GICD_IGROUPR) &= ~bit; /* in Secure state: group 0, as the enables below mean; elsewhere ignored */
-	*(volatile uint8_t *)(BOARD_GICD_BASE + GICD_IPRIORITYR + BOARD_TIMER_INTERRUPT) = 0x80;
-	GICD(GICD_ISENABLER) = bit;
-	GICC(GICC_PMR) = 0xff; /* every priority passes */
-	GICC(GICC_CTLR) = 1;
-	GICD(GICD_CTLR) = 1;
-	barrier_data(); /* the controller is set up before CPSR.I is cleared */
-}
-
 /* ---- Timer and clock: ARM ARM B8. The virtual timer, which needs no leave from a hypervisor ---- */
-
-#define TIMER_OFF 0u
-#define TIMER_ON 1u /* CNTV_CTL.ENABLE; IMASK 0 */
 
 static struct {
 	uint64_t base;				/* the counter when the clock started */
 	uint32_t ns_whole, ns_fraction;		/* nanoseconds a count, and 2^-32ths of one */
 	uint32_t counts_whole, counts_fraction; /* counts a nanosecond, rounded up: never early */
 } clock;
-
-static void set_timer_control(uint32_t value)
-{
-	CP15_WRITE(0, c14, c3, 1, value); /* CNTV_CTL */
-	barrier_instruction();		  /* takes effect before what follows */
-}
 
 static uint64_t read_counter(void)
 {
@@ -144,7 +89,7 @@ void clock_init(void)
 	clock.ns_fraction = (uint32_t)ns;
 	clock.counts_whole = counts >> 32;
 	clock.counts_fraction = (uint32_t)counts;
-	set_timer_control(TIMER_OFF); /* whatever the loader had set */
+	timer_control(TIMER_OFF); /* whatever the loader had set */
 	clock.base = read_counter();
 }
 
@@ -155,7 +100,7 @@ void timer_set(int64_t deadline)
 	int64_t left = deadline - clock_now();
 	uint64_t compare;
 
-	set_timer_control(TIMER_OFF);
+	timer_control(TIMER_OFF);
 	if (deadline == INT64_MAX)
 		return;
 	/* From now, not from boot: so the scale's rounding counts for the wait alone. One more for the part-counts. */
@@ -163,24 +108,7 @@ void timer_set(int64_t deadline)
 	if (left > 0)
 		compare += scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1;
 	__asm__ volatile("mcrr p15, 3, %Q0, %R0, c14" : : "r"(compare) : "memory"); /* CNTV_CVAL */
-	set_timer_control(TIMER_ON);
-}
-
-/* The timer's line is a level: it must fall before the interrupt is ended, or it is pending again at once. */
-void interrupt_handle(struct trap *t)
-{
-	uint32_t acknowledge = GICC(GICC_IAR), id = acknowledge & INTERRUPT_ID;
-
-	if (id >= FIRST_SPECIAL_ID)
-		return; /* it was withdrawn meanwhile */
-	if (id == BOARD_TIMER_INTERRUPT)
-		set_timer_control(TIMER_OFF);
-	else
-		GICD(GICD_ICENABLER + 4 * (id / 32)) = 1u << (id % 32); /* nobody's: once is enough */
-	barrier_data(); /* done before it is ended: the two are different devices */
-	GICC(GICC_EOIR) = acknowledge;
-	if (id == BOARD_TIMER_INTERRUPT)
-		kernel_tick(t);
+	timer_control(TIMER_ON);
 }
 
 /* ---- The end ---- */

@@ -58,7 +58,10 @@
 #define VECTOR_IRQ 6
 #define VECTOR_FIQ 7
 
+#define TTBR_WALKS 0x4a /* inner and outer write-back write-allocate, shareable: ARM ARM B4.1.154, with MP extensions */
+
 /* Offsets known to assembly; machine.h and cpu.h assert them. */
+#define REDIRECT_SIZE 32
 #define TCB_SP 8
 #define TCB_SYSTEM 12
 #define TCB_ENDED 16

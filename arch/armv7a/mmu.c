@@ -30,10 +30,10 @@ enum {
 	PAGE_READ_ONLY = 1 << 9, /* AP[2] */
 };
 #define TABLE_BASE(entry) ((entry) & ~0x3ffu)
-#define TTBR_WALKS 0x4a /* inner and outer write-back write-allocate, shareable: ARM ARM B4.1.154, with MP extensions */
 
 typedef uint32_t first_level[4096] __attribute__((aligned(16384)));
-static first_level provisional_table __attribute__((section(".bss.early"))), table;
+static first_level provisional_table __attribute__((section(".bss.early")));
+first_level mmu_table;	  /* known to assembly */
 static bool walks_cached; /* table walks see the data cache */
 
 #define DEVICE(base, bytes) {base, (base) + (bytes)},
@@ -42,33 +42,6 @@ static const struct {
 } devices[] = {BOARD_DEVICES(DEVICE)};
 
 extern char image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
-
-/* Off, the other tables, on: so that no TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the
- * MMU off, code goes on at the same address, and there is no data access until it is on again. */
-static void use_tables(const first_level *tables, uint32_t sctlr_set)
-{
-	uint32_t off = CP15_READ(0, c1, c0, 0) & ~(uint32_t)SCTLR_M, on = off | SCTLR_M | sctlr_set;
-
-	__asm__ volatile("dsb\n\t" /* the tables are written */
-			 "mcr p15, 0, %[off], c1, c0, 0\n\t"
-			 "isb\n\t"			      /* the MMU is off */
-			 "mcr p15, 0, %[zero], c2, c0, 2\n\t" /* TTBCR: TTBR0 for all addresses */
-			 "mcr p15, 0, %[ttbr], c2, c0, 0\n\t"
-			 "mcr p15, 0, %[client], c3, c0, 0\n\t" /* DACR */
-			 "mcr p15, 0, %[zero], c13, c0, 1\n\t"	/* CONTEXTIDR: ASID 0 */
-			 "isb\n\t"				/* before the TLB is emptied: else it fills anew */
-			 "mcr p15, 0, %[zero], c8, c7, 0\n\t"	/* TLBIALL */
-			 "mcr p15, 0, %[zero], c7, c5, 0\n\t"	/* ICIALLU, */
-			 "mcr p15, 0, %[zero], c7, c5, 6\n\t"	/* BPIALL: memory types and permissions changed */
-			 "dsb\n\t"				/* those are complete */
-			 "isb\n\t"
-			 "mcr p15, 0, %[on], c1, c0, 0\n\t"
-			 "isb" /* the MMU is on */
-			 :
-			 : [off] "r"(off), [on] "r"(on), [zero] "r"(0), [client] "r"(1),
-			   [ttbr] "r"((uintptr_t)tables | TTBR_WALKS)
-			 : "memory");
-}
 
 static void provide_sections(uintptr_t lo, uintptr_t hi, uint32_t attributes)
 {
@@ -91,7 +64,7 @@ void mmu_provisional(uintptr_t tree)
 	provide_sections(BOARD_RAM_BASE, ram_end, SECTION_NORMAL);
 	if (may_hold_tree(tree))
 		provide_sections(tree, tree + TREE_MAX, SECTION_NORMAL);
-	use_tables(&provisional_table, SCTLR_C | SCTLR_I | SCTLR_Z);
+	mmu_switch((uintptr_t)&provisional_table | TTBR_WALKS, 0);
 }
 
 /* Where table walks go past the data cache: what was zeroed through it is to be in memory. By the shortest line. */
@@ -114,7 +87,7 @@ static void set_entry(uint32_t *entry, uint32_t value)
 /* A second level for the MiB of va: a quarter of the frame its neighbours use, or of a new one. */
 static int add_second_level(uintptr_t va)
 {
-	uint32_t *group = &table[va / MIB & ~3u], quarter = va / MIB & 3;
+	uint32_t *group = &mmu_table[va / MIB & ~3u], quarter = va / MIB & 3;
 	uint64_t frame = NO_FRAME;
 
 	for (int i = 0; i < 4; i++)
@@ -134,7 +107,7 @@ static int add_second_level(uintptr_t va)
 /* The second-level entry for va; NULL when there is no second level. */
 static uint32_t *find_page(uintptr_t va)
 {
-	uint32_t first = table[va / MIB];
+	uint32_t first = mmu_table[va / MIB];
 
 	if ((first & TYPE_MASK) != TABLE)
 		return NULL;
@@ -149,7 +122,7 @@ int arch_map(uintptr_t va, uint64_t pa, unsigned prot)
 	ASSERT(!(prot & MAP_WRITE) || !(prot & MAP_EXEC), "arch_map: writable and executable");
 	ASSERT(pa < (uint64_t)1 << 32, "arch_map: beyond what short descriptors reach");
 	if (page == NULL) {
-		ASSERT((table[va / MIB] & TYPE_MASK) == 0, "arch_map: inside a section");
+		ASSERT((mmu_table[va / MIB] & TYPE_MASK) == 0, "arch_map: inside a section");
 		if (add_second_level(va) != 0)
 			return -1;
 		page = find_page(va);
@@ -167,7 +140,7 @@ uint64_t arch_unmap(uintptr_t va)
 	uint32_t *page = find_page(va);
 	uint64_t pa;
 
-	ASSERT(page != NULL || table[va / MIB] == 0, "arch_unmap: inside a section");
+	ASSERT(page != NULL || mmu_table[va / MIB] == 0, "arch_unmap: inside a section");
 	if (page == NULL || *page == 0)
 		return NO_FRAME;
 	pa = *page & ~(PAGE_SIZE - 1u);
@@ -179,13 +152,22 @@ uint64_t arch_unmap(uintptr_t va)
 	return pa;
 }
 
+/* All is done: arch_unmap()'s invalidation reaches every CPU, and its DSB waits until none has an access by the old
+ * translation under way (ARM ARM B3.10.1). On Cortex-A15 before r3p3 that takes more: erratum 798181. */
+void arch_shootdown(uintptr_t lo, uintptr_t hi)
+{
+	(void)lo;
+	(void)hi;
+}
+
 uint64_t arch_lookup(uintptr_t va)
 {
-	uint32_t first = table[va / MIB], *page = find_page(va);
+	uint32_t first = mmu_table[va / MIB], *page = find_page(va);
+	uint32_t entry = page != NULL ? *(volatile uint32_t *)page : 0; /* once: another CPU may change it */
 
 	if ((first & TYPE_MASK) == SECTION)
 		return (first & ~(MIB - 1)) | (va & (MIB - 1) & ~(PAGE_SIZE - 1u));
-	return page == NULL || *page == 0 ? NO_FRAME : *page & ~(PAGE_SIZE - 1u);
+	return entry == 0 ? NO_FRAME : entry & ~(PAGE_SIZE - 1u);
 }
 
 void page_zero(void *page)
@@ -244,8 +226,8 @@ static void map_or_die(uintptr_t va, unsigned prot)
 static void map_run(uintptr_t va, uintptr_t end, unsigned prot)
 {
 	while (va < end) {
-		if (prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && table[va / MIB] == 0) {
-			set_entry(&table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
+		if (prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && mmu_table[va / MIB] == 0) {
+			set_entry(&mmu_table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
 			va += MIB;
 		} else {
 			map_or_die(va, prot);
@@ -285,10 +267,8 @@ static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 
 void mmu_start(const struct boot_info *info)
 {
-	bool has_wxn = (CP15_READ(0, c0, c1, 1) >> 12 & 0xf) != 0; /* ID_PFR1: with the virtualization extensions */
-
 	walks_cached = (CP15_READ(0, c0, c1, 7) >> 20 & 0xf) == 1; /* ID_MMFR3 */
-	clean_for_walks((uintptr_t)table, sizeof table);
+	clean_for_walks((uintptr_t)mmu_table, sizeof mmu_table);
 	for (int i = 0; i < info->nram; i++) {
 		uint64_t lo = page_up(info->ram[i].base), hi = page_down(info->ram[i].base + info->ram[i].size);
 
@@ -299,7 +279,7 @@ void mmu_start(const struct boot_info *info)
 	}
 	for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
 		map_run(devices[i].lo, devices[i].hi, MAP_WRITE | MAP_DEVICE);
-	use_tables(&table, has_wxn ? SCTLR_WXN : 0);
+	mmu_switch((uintptr_t)&mmu_table | TTBR_WALKS, SCTLR_WXN);
 }
 
 #pragma clang attribute pop

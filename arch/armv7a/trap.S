@@ -28,14 +28,18 @@
 	mrs	r0, spsr
 	and	r0, r0, #MODE_MASK
 	cmp	r0, #MODE_SYS
-	mcrne	p15, 0, sp, c13, c0, 2		@ TPIDRURW
-	ldrne	sp, =stack_nested_hi
-	mrc	p15, 0, r0, c13, c0, 4
+	bne	2f
+1:	mrc	p15, 0, r0, c13, c0, 4
 	sub	lr, lr, #\offset
 	sub	sp, sp, #REGS_SIZE
 	stmia	sp, {r0-r14}^
 	mov	r1, #\vector
 	b	trap_common
+2:	mcr	p15, 0, sp, c13, c0, 2		@ TPIDRURW
+	mrc	p15, 0, r0, c13, c0, 1		@ CONTEXTIDR: 256 times arch_cpu()
+	ldr	sp, =nested_stack_hi
+	ldr	sp, [sp, r0, lsr #6]
+	b	1b
 .endm
 
 	.section .text.trap, "ax"
@@ -95,7 +99,9 @@ trap_common:
 	.globl	trap_redirected
 trap_redirected:
 	mcr	p15, 0, r0, c13, c0, 2		@ TPIDRURW
-	ldr	r0, =trap_redirect
+	mrc	p15, 0, r0, c13, c0, 1		@ CONTEXTIDR: 256 times arch_cpu()
+	ldr	sp, =trap_redirect
+	add	r0, sp, r0, lsr #3
 	ldr	sp, [r0, #8]
 	sub	sp, sp, #56
 	stmib	sp, {r1-r12, lr}

@@ -21,6 +21,7 @@
 
 #define BOARD_GICD_BASE 0x08000000 /* GICv2: distributor, CPU interface */
 #define BOARD_GICC_BASE 0x08010000
+#define BOARD_GICR_BASE 0x080a0000 /* GICv3: the redistributors, where GICv2 has neither */
 #define BOARD_TIMER_INTERRUPT 27 /* the virtual timer's, private to each CPU */
 
 #define BOARD_SEMIHOSTING 1 /* svc 0x123456 reaches a debugger or emulator, and ends the image with a status */

@@ -11,6 +11,8 @@
 
 #include "arch/armv7a/cpu.h"
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* but for the walk */
+
 static struct boot_info info;
 
 static __attribute__((noreturn)) void die(const char *what)
@@ -125,6 +127,8 @@ static void read_chosen(const void *tree, int chosen)
 	memcpy(info.command_line, arguments, (size_t)length); /* what follows is 0 */
 }
 
+#pragma clang attribute pop
+
 /* ---- Walking it ---- */
 
 struct walk {
@@ -171,15 +175,58 @@ static bool is_named(const char *node, const char *name)
 	return *node == '\0' || *node == '@';
 }
 
+/* ---- Other CPUs ---- */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
+/* Its reg is MPIDR's affinity fields, without a size. "disabled" says that it waits to be started, "fail" that it is
+ * broken. */
+static void read_cpu(const void *tree, int node, int parent)
+{
+	int length, cells = count_cells(tree, parent, "#address-cells", 2);
+	const fdt32_t *reg = fdt_getprop(tree, node, "reg", &length);
+	const char *status = fdt_getprop(tree, node, "status", NULL); /* no other word begins with an f */
+
+	if (reg == NULL || length < cells * 4 || (status != NULL && *status == 'f'))
+		return;
+	if (machine_cpus.count < MAX_CPUS)
+		machine_cpus.mpidr[machine_cpus.count++] = (uint32_t)read_cells(reg, cells);
+}
+
+/* From PSCI 0.2 on the function's number is fixed; before, it is the tree's to say. */
+static void read_psci(const void *tree, int node)
+{
+	const fdt32_t *cpu_on = fdt_getprop(tree, node, "cpu_on", NULL);
+
+	machine_cpus.cpu_on = cpu_on != NULL ? fdt32_ld(cpu_on) : 0x84000003;
+	if (property_is(tree, node, "method", "hvc"))
+		machine_cpus.psci = PSCI_HVC;
+	if (property_is(tree, node, "method", "smc"))
+		machine_cpus.psci = PSCI_SMC;
+}
+
+/* From /cpus on: its children, and how they are started. */
+static void read_cpus(struct walk w, int psci)
+{
+	int cpus = w.node;
+	const char *name;
+
+	while ((name = next_node(&w)) != NULL && w.depth > 2)
+		if (w.depth == 3 && is_named(name, "cpu"))
+			read_cpu(w.tree, w.node, cpus);
+	read_psci(w.tree, psci);
+}
+
+/* Of a lone CPU there is nothing to know. */
 static void read_nodes(const void *tree)
 {
-	struct walk w = {.tree = tree, .at = fdt_off_dt_struct(tree)};
-	int reserved = -1; /* the node whose children are now met */
+	struct walk w = {.tree = tree, .at = fdt_off_dt_struct(tree)}, cpus = w;
+	int reserved = -1, psci = -1, n = 0; /* reserved: the node whose children are now met */
 	const char *name;
 
 	while ((name = next_node(&w)) != NULL) {
 		if (w.depth == 3 && reserved >= 0)
 			for_each_reg(tree, w.node, reserved, add_reserved);
+		n += w.depth == 3 && is_named(name, "cpu");
 		if (w.depth != 2)
 			continue;
 		reserved = is_named(name, "reserved-memory") ? w.node : -1;
@@ -187,7 +234,13 @@ static void read_nodes(const void *tree)
 			read_memory(tree, w.node);
 		if (is_named(name, "chosen"))
 			read_chosen(tree, w.node);
+		if (is_named(name, "cpus"))
+			cpus = w;
+		if (is_named(name, "psci"))
+			psci = w.node;
 	}
+	if (n > 1 && cpus.depth == 2 && psci >= 0)
+		read_cpus(cpus, psci);
 }
 
 /* ---- Finding it ---- */
@@ -232,3 +285,5 @@ void boot_main(uintptr_t r2)
 	read_tree(r2);
 	kernel_start(&info);
 }
+
+#pragma clang attribute pop

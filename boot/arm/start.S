@@ -4,7 +4,11 @@
  * vectors, VFP; then boot_main() in C. r2 is what Linux's boot protocol makes it: the device tree, perhaps.
  * What becomes of a loader's cache lines is told at empty_caches.
  *
- *	r6  the loader's r2     r10  the mode it left
+ * The other CPUs come in at boot_secondary, when arch_start_cpus() has PSCI start them: in the same modes, caches and MMU
+ * off and empty (ARM DEN 0022, CPU_ON), and straight on to the final tables, where all is coherent. Before, they write
+ * nothing, and read nothing but text, which was cleaned to memory at boot.
+ *
+ *	r6  the loader's r2, or the invitation     r10  the mode it left     r7  where to go on in SYS mode
  */
 #include "layout.h"
 
@@ -32,10 +36,22 @@ boot_entry:
 	cmp	r0, r1
 	bne	park
 
+	ldr	r7, =boot_primary
 	ldr	r0, =text_start			@ the image as it was loaded: while caches are as the loader left them,
 	ldr	r1, =data_end			@ for with them off, instructions come from memory
 	bl	empty_caches
+	b	leave_loader
 
+@ struct invitation *r0: cpus.c's, by way of PSCI.
+	.globl	boot_secondary
+	.type	boot_secondary, %function
+boot_secondary:
+	cpsid	aif
+	setend	le
+	mov	r6, r0
+	ldr	r7, =enter_secondary
+
+leave_loader:
 	@ SCTLR for PL1. SCTLR.A is 0: C code and libraries make unaligned accesses, as the ABI lets them.
 	mrc	p15, 0, r0, c1, c0, 0
 	ldr	r1, =SCTLR_CLEAR
@@ -51,6 +67,15 @@ boot_entry:
 in_pl1:
 	cps	#MODE_SYS
 	bl	join_coherency
+	mov	r0, #0
+	mcr	p15, 0, r0, c8, c7, 0		@ TLBIALL:  TLBs,
+	mcr	p15, 0, r0, c7, c5, 0		@ ICIALLU:  instruction cache and
+	mcr	p15, 0, r0, c7, c5, 6		@ BPIALL:   branch predictors are undefined at reset
+	dsb
+	isb
+	bx	r7
+
+boot_primary:
 	ldr	r0, =early_start		@ what is written with caches off: after they are,
 	ldr	r1, =early_end			@ for until then old lines may come back
 	bl	empty_caches
@@ -58,12 +83,6 @@ in_pl1:
 	sub	r0, r1, #EARLY_STACK
 	mov	sp, r1
 	bl	empty_caches
-	mov	r0, #0
-	mcr	p15, 0, r0, c8, c7, 0		@ TLBIALL:  TLBs,
-	mcr	p15, 0, r0, c7, c5, 0		@ ICIALLU:  instruction cache and
-	mcr	p15, 0, r0, c7, c5, 6		@ BPIALL:   branch predictors are undefined at reset
-	dsb
-	isb
 	mov	r0, r6
 	bl	mmu_provisional
 
@@ -75,20 +94,25 @@ in_pl1:
 1:	cmp	r0, r1
 	stmialo	r0!, {r2-r5, r7-r9, r12}
 	blo	1b
+	ldr	r3, =stack_boot_hi
+	ldr	r4, =stack_fault_hi
+	ldr	r5, =stack_irq_hi
+	ldr	r7, =boot_main
 
+@ r3, r4, r5: this CPU's stacks. Goes on at r7 with r6 as the argument.
+set_up:
 	cps	#MODE_IRQ
-	ldr	sp, =stack_irq_hi
-	ldr	r0, =stack_fault_hi
+	mov	sp, r5
 	cps	#MODE_ABT
-	mov	sp, r0
+	mov	sp, r4
 	cps	#MODE_UND
-	mov	sp, r0
+	mov	sp, r4
 	cps	#MODE_SVC
-	mov	sp, r0
+	mov	sp, r4
 	cps	#MODE_FIQ
-	mov	sp, r0
+	mov	sp, r4
 	cps	#MODE_SYS
-	ldr	sp, =stack_boot_hi
+	mov	sp, r3
 	ldr	r0, =trap_vectors
 	mcr	p15, 0, r0, c12, c0, 0		@ VBAR
 	mrc	p15, 0, r0, c1, c0, 2		@ CPACR: coprocessors 10 and 11 for all,
@@ -104,10 +128,67 @@ in_pl1:
 	mov	r0, #0
 	vmsr	fpscr, r0
 1:	clrex
+	mov	r0, #0
+	mcr	p15, 0, r0, c13, c0, 3		@ TPIDRURO: no control block yet
 	mov	r11, #0				@ the frame chain ends here
 	mov	lr, #0
 	mov	r0, r6
-	b	boot_main
+	bx	r7
+
+@ Takes the invitation: the index it holds, and leaves 0. An invitation that is 0 was taken back: the CPU is too late.
+@ What was written before it was issued is seen after the DMB.
+enter_secondary:
+	ldr	r0, =mmu_table + TTBR_WALKS
+	ldr	r1, =SCTLR_WXN
+	bl	mmu_switch
+	mov	r1, #0
+1:	ldrex	r2, [r6]
+	strex	r3, r1, [r6]
+	cmp	r3, #0
+	bne	1b
+	dmb
+	movs	r2, r2
+	beq	park
+	ldmib	r6, {r3-r5}
+	mov	r6, r2
+	lsl	r0, r6, #8
+	mcr	p15, 0, r0, c13, c0, 1		@ CONTEXTIDR.PROCID: see arch_cpu()
+	isb
+	ldr	r7, =cpu_main
+	b	set_up
+
+@ void mmu_switch(uintptr_t ttbr, uint32_t sctlr): MMU off, the other tables, MMU and caches on, and those bits. So no
+@ TLB ever holds both a section and a page of it (ARM ARM B3.10.1). With the MMU off, code goes on at the same address,
+@ and there is no data access until it is on again.
+	.globl	mmu_switch
+	.type	mmu_switch, %function
+mmu_switch:
+	mrc	p15, 0, r2, c0, c1, 1		@ ID_PFR1: WXN is there with the virtualization extensions
+	tst	r2, #0xf000
+	biceq	r1, r1, #SCTLR_WXN
+	mrc	p15, 0, r2, c1, c0, 0
+	bic	r2, r2, #SCTLR_M
+	orr	r1, r1, r2
+	orr	r1, r1, #(SCTLR_M | SCTLR_C)
+	orr	r1, r1, #(SCTLR_I | SCTLR_Z)
+	mov	r3, #0
+	mov	r12, #1
+	dsb					@ the tables are written
+	mcr	p15, 0, r2, c1, c0, 0
+	isb					@ the MMU is off
+	mcr	p15, 0, r3, c2, c0, 2		@ TTBCR: TTBR0 for all addresses
+	mcr	p15, 0, r0, c2, c0, 0
+	mcr	p15, 0, r12, c3, c0, 0		@ DACR: domain 0 is a client
+	mcr	p15, 0, r3, c13, c0, 1		@ CONTEXTIDR: ASID 0
+	isb					@ before the TLB is emptied: else it fills anew
+	mcr	p15, 0, r3, c8, c7, 0		@ TLBIALL
+	mcr	p15, 0, r3, c7, c5, 0		@ ICIALLU,
+	mcr	p15, 0, r3, c7, c5, 6		@ BPIALL: memory types and permissions changed
+	dsb					@ those are complete
+	isb
+	mcr	p15, 0, r1, c1, c0, 0
+	isb					@ the MMU is on
+	bx	lr
 
 @ HYP mode: the loader's choice on CPUs with virtualization. Nothing of PL1 is to trap here, and down we go.
 leave_hyp:
@@ -131,6 +212,10 @@ leave_hyp:
 	orr	r1, r1, #3			@ PL1PCTEN, PL1PCEN: PL1 reads the counter and has the timer
 	mcr	p15, 4, r1, c14, c1, 0		@ CNTHCTL
 	mcrr	p15, 4, r0, r0, c14		@ CNTVOFF: the virtual counter is the physical one
+	mrc	p15, 0, r1, c0, c1, 1
+	tst	r1, #0xf0000000			@ ID_PFR1: GICv3's system registers are there
+	movne	r1, #9				@ SRE, Enable: PL1 may have them
+	mcrne	p15, 4, r1, c12, c9, 5		@ ICC_HSRE
 	mrc	p15, 0, r1, c0, c0, 0
 	mcr	p15, 4, r1, c0, c0, 0		@ VPIDR, VMPIDR: what PL1 reads as MIDR and MPIDR
 	mrc	p15, 0, r1, c0, c0, 5
