@@ -19,6 +19,7 @@ static bool take_console(void)
 
 	if (kernel_is_ending() || atomic_load_explicit(&owner, memory_order_relaxed) == me)
 		return false;
+	kernel_poll_stop(); /* nothing else reaches a CPU of ARM that masks interrupts */
 	/* Acquire pairs with give_console's release: bytes in their order. */
 	while (!atomic_compare_exchange_weak_explicit(&owner, &nobody, me, memory_order_acquire,
 						      memory_order_relaxed)) {
