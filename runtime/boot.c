@@ -27,6 +27,7 @@ extern void (*init_array_start[])(void), (*init_array_end[])(void);
 
 /* ---- Before the stackguard is set nothing may be checked ---- */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* it runs once */
 
 static _Noreturn void bad_command_line(const char *why, const char *word)
 {
@@ -150,6 +151,7 @@ void socle_g_bounds(const struct g *g, uintptr_t *lo, uintptr_t *hi)
 
 void socle_g_set_stackguard(struct g *g, uintptr_t stackguard) { g->tcb.stack_limit = stackguard; }
 
+#pragma clang attribute pop
 #pragma clang attribute pop
 /* ---- From here on everything is checked ---- */
 

@@ -5,6 +5,7 @@
 #include "runtime/runtime.h"
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* nobody waits for it */
 
 #define MAX_FRAMES 1000 /* a chain that leads in a circle through several stacks must end too */
 #define MAX_WAITING 64
@@ -174,4 +175,5 @@ void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp, uintptr_t 
 	stack_map(sp);
 }
 
+#pragma clang attribute pop
 #pragma clang attribute pop

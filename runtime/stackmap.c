@@ -7,6 +7,7 @@
 #include "runtime/runtime.h"
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* nobody waits for it */
 
 #define CELLS 32
 #define MAP_LIMIT 24 /* arena stacks drawn; of more, their number is told */
@@ -159,4 +160,5 @@ void stack_map(uintptr_t sp)
 
 void socle_stack_map(void) { stack_map((uintptr_t)__builtin_frame_address(0)); }
 
+#pragma clang attribute pop
 #pragma clang attribute pop
