@@ -3,8 +3,8 @@
  * finds it held; and the holder touches nothing that may fault, calls no arch_shootdown() and waits for nobody: so
  * whoever spins, interrupts masked, waits for a few hundred instructions.
  */
-#ifndef SOCLE_LOCK_H
-#define SOCLE_LOCK_H
+#ifndef SOCLE_KERNEL_LOCK_H
+#define SOCLE_KERNEL_LOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
