@@ -27,8 +27,8 @@ static struct {
 struct fiber *fiber_find(uintptr_t address)
 {
 	for (struct fiber *f = atomic_load_explicit(&fibers.all, memory_order_acquire); f != NULL; f = f->next)
-		if (address >= f->lo && address < f->hi)
-			return f;
+		if (address < atomic_load_explicit(&f->hi, memory_order_acquire) && address >= f->lo)
+			return f; /* hi first: pairs with add()'s release */
 	return NULL;
 }
 
@@ -91,7 +91,8 @@ static struct fiber *unused_entry(void)
 	return NULL;
 }
 
-static int add(struct fiber *new, uintptr_t lo, uintptr_t hi)
+/* Uses *new, and then sets it to NULL, if there is no unused entry. */
+static int add(struct fiber **new, uintptr_t lo, uintptr_t hi)
 {
 	struct fiber *f = unused_entry();
 
@@ -99,11 +100,12 @@ static int add(struct fiber *new, uintptr_t lo, uintptr_t hi)
 		return EEXIST;
 	if (f != NULL) {
 		f->lo = lo;
-		f->hi = hi; /* last: with 0 the entry holds nothing */
+		atomic_store_explicit(&f->hi, hi, memory_order_release); /* with 0 the entry holds nothing */
 		return 0;
 	}
-	*new = (struct fiber){.lo = lo, .hi = hi, .next = fibers.all};
-	atomic_store_explicit(&fibers.all, new, memory_order_release); /* pairs with fiber_find's acquire */
+	**new = (struct fiber){.lo = lo, .hi = hi, .next = fibers.all};
+	atomic_store_explicit(&fibers.all, *new, memory_order_release); /* pairs with fiber_find's acquire */
+	*new = NULL;
 	return 0;
 }
 
@@ -115,11 +117,13 @@ static int fail(int error)
 	return -1;
 }
 
-static bool is_ours(uintptr_t address)
+/* Some of it is a stack of ours, or would be. */
+static bool is_ours(uintptr_t lo, uintptr_t hi)
 {
-	struct socle_stack_info info;
-
-	return stack_query(address, &info) && info.kind != SOCLE_STACK_FIBER;
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
+		if (lo < f->hi && f->guard < hi)
+			return true;
+	return lo < ARENA_HI && ARENA_LO < hi;
 }
 
 int socle_foreign_stack_add(void *lo, size_t size)
@@ -128,16 +132,15 @@ int socle_foreign_stack_add(void *lo, size_t size)
 	struct fiber *new;
 	int error;
 
-	if (lo == NULL || size < SMALLEST || base + size < base || is_ours(base) || is_ours(base + size - 1))
+	if (lo == NULL || size < SMALLEST || base + size < base || is_ours(base, base + size))
 		return fail(EINVAL);
 	new = malloc(sizeof *new);
 	if (new == NULL)
 		return fail(ENOMEM);
 	lock(&fibers.lock);
-	error = add(new, base, base + size);
+	error = add(&new, base, base + size);
 	unlock(&fibers.lock);
-	if (fibers.all != new)
-		free(new);
+	free(new);
 	return error == 0 ? 0 : fail(error);
 }
 

@@ -241,7 +241,8 @@ void move_g0(struct g *g, struct crossing *c, struct bounds to);
 /* ---- fiber.c: on any stack ---- */
 
 struct fiber {
-	uintptr_t lo, hi;      /* hi 0: an unused entry */
+	uintptr_t lo;
+	atomic_uintptr_t hi;   /* 0: an unused entry */
 	atomic_uint callbacks; /* made from it, that have not returned */
 	struct fiber *next;
 };

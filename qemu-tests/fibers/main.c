@@ -184,6 +184,7 @@ static void test_refused(void)
 	CHECK(socle_foreign_stack_add(lo, SIZE_MAX) == -1 && errno == EINVAL);
 	CHECK(socle_foreign_stack_add((void *)getg()->lo, STACK) == -1 && errno == EINVAL);
 	CHECK(socle_foreign_stack_add((void *)m0.g0.lo, STACK) == -1 && errno == EINVAL);
+	CHECK(socle_foreign_stack_add((void *)(m0.g0.lo - 4096), 1 << 20) == -1 && errno == EINVAL); /* all of it */
 	CHECK(socle_foreign_stack_remove(lo) == -1 && errno == ENOENT);
 	CHECK(socle_foreign_stack_add(lo, STACK) == 0);
 	CHECK(socle_foreign_stack_add(lo, STACK) == -1 && errno == EEXIST);
