@@ -39,6 +39,9 @@ int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg);
 /* Lets the other runnable goroutines run first. */
 void socle_yield(void);
 
+/* How many CPUs there are: as many goroutines run at once, each on any of them. 1 to 8. Any stack. */
+int socle_ncpu(void);
+
 /* Ends the calling goroutine. From main: the others go on, and the image ends when they are done or deadlocked.
  * Inside a callback it is a fatal error: the foreign frames under it could never return. */
 void socle_exit(void) __attribute__((noreturn));

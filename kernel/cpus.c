@@ -57,6 +57,8 @@ const struct fixed_stack *cpu_stacks_add(unsigned cpu)
 	return s;
 }
 
+uintptr_t cpu_idle_stack(unsigned cpu) { return fixed_stacks[cpu * EACH + EACH - 1].hi; }
+
 void cpu_stacks_remove(unsigned cpu)
 {
 	struct fixed_stack *s = &fixed_stacks[cpu * EACH];

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdatomic.h> /* newlib's wants stdint.h before it */
 
 #include "arch/arch.h"
 
@@ -86,24 +87,29 @@ int vm_back_in_handler(uintptr_t va, bool emergency);
 /* ---- thread.c: threads, cooperative, one run queue a CPU ---- */
 
 struct thread {
-	struct tcb *tcb;     /* its system stack */
-	struct thread *next; /* in the run queue */
-	bool parked, wakeup; /* interrupts masked */
-	void (*fn)(void *);  /* where it begins, and whether interrupts are masked there */
+	struct tcb *tcb;	/* its system stack */
+	struct thread *next;	/* in the run queue of */
+	unsigned cpu, wake_cpu; /* where it runs; where who has woken it wants it to */
+	atomic_uint state;
+	void (*fn)(void *); /* where it begins, and whether interrupts are masked there */
 	void *arg;
 	uintptr_t irq;
 };
 
 struct thread *thread_current(void);
-void thread_adopt(struct thread *t, struct tcb *tcb); /* makes what runs now a thread: boot only */
-/* Makes a thread that is ready to run fn(arg), which must not return, on the stack below stack_hi. */
-void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
-void thread_park(void);			   /* until thread_ready(), which may have come before. On the system stack */
-void thread_yield(void);		   /* to those that are ready. On the stack that the thread runs on */
-void thread_ready(struct thread *t);	   /* at most once for each park */
-void thread_ready_first(struct thread *t); /* before all that are ready */
-bool thread_others_ready(void);		   /* others wait for the CPU. On any stack, as the next */
-unsigned thread_switches(void);		   /* how many there were */
+void thread_adopt(struct thread *t, struct tcb *tcb);	    /* makes what runs now this CPU's first thread: boot only */
+void thread_wait_for_first(void) __attribute__((noreturn)); /* on another CPU's boot stack, interrupts masked */
+/* Makes a thread that is ready to run fn(arg), which must not return, on that CPU, on the stack below stack_hi. */
+void thread_start(struct thread *t, unsigned cpu, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
+void thread_park(void);		     /* until thread_ready(), which may have come before. On the system stack */
+void thread_yield(void);	     /* to those that are ready here. On the stack that the thread runs on */
+void thread_ready(struct thread *t); /* at most once for each park. It runs where it ran before; on any stack */
+void thread_ready_on(struct thread *t, unsigned cpu); /* the same; from now on it runs there */
+void thread_ready_first(struct thread *t);	      /* the same as thread_ready(), before all that are ready there */
+bool thread_parked(const struct thread *t); /* and off its stack, which may be freed if nobody is going to wake it */
+bool thread_others_ready(void);		    /* others wait for this CPU. On any stack, as the next */
+unsigned thread_switches(void);		    /* how many there were on this CPU */
+bool thread_all_asleep(unsigned now);	    /* they are since runtime_idle(now) was called */
 
 /* ---- symbols.c: the table that tools/symbols puts in the image ---- */
 
@@ -122,8 +128,9 @@ extern struct fixed_stack fixed_stacks[]; /* ends with a null name; [0] is the f
 void cpus_init(void); /* the first CPU's: before there can be traps */
 /* Backs the stacks of another CPU: in FIXED_STACKS' order, boot first. NULL: no memory. In order of their numbers. */
 const struct fixed_stack *cpu_stacks_add(unsigned cpu);
-void cpu_stacks_remove(unsigned cpu); /* the last that were added: that CPU does not come */
-unsigned cpu_count(void);	      /* that run: each is counted when it enters kernel_start_cpu() */
+uintptr_t cpu_idle_stack(unsigned cpu); /* its highest address: for when no thread runs */
+void cpu_stacks_remove(unsigned cpu);	/* the last that were added: that CPU does not come */
+unsigned cpu_count(void);		/* that run: each is counted when it enters kernel_start_cpu() */
 
 /* ---- Hooks: the runtime's, and all that kernel/ knows of it ---- */
 
@@ -133,7 +140,9 @@ bool runtime_fault(struct trap *t);		    /* true: seen to, resume. On a handler 
 void runtime_tick(struct trap *t);		    /* the deadline of timer_set() has passed. On the IRQ stack */
 void runtime_start_cpu(unsigned cpu) __attribute__((noreturn)); /* as kernel_start_cpu() */
 void runtime_interrupt(struct trap *t);				/* as kernel_interrupt() */
-void runtime_idle(void); /* no thread can run until an interrupt. On a system stack, interrupts masked */
+/* No thread can run on any CPU until an interrupt, which may have come when this is called. On an idle stack, interrupts
+ * masked. */
+void runtime_idle(unsigned now);
 void runtime_report(const struct trap *t, uintptr_t pc, uintptr_t sp,
 		    uintptr_t fp); /* stacks and traceback; t may be NULL */
 

@@ -1,14 +1,24 @@
 /*
- * Spin locks between CPUs, for what kernel/ shares. Taken with interrupts masked, so that no handler of the same CPU
- * finds it held; and the holder touches nothing that may fault, calls no arch_shootdown() and waits for nobody: so
- * whoever spins, interrupts masked, waits for a few hundred instructions.
+ * Spin locks between CPUs.
+ *
+ * Those of kernel/ are taken with interrupts masked, so that no handler of the same CPU finds one held; and the holder
+ * touches nothing that may fault, calls no arch_shootdown() and waits for nobody: so whoever spins, interrupts masked,
+ * waits for a few hundred instructions.
+ *
+ * Those of runtime/ are taken with interrupts on, and no handler asks for them. While a goroutine holds one it must not
+ * be preempted, so the outermost is taken by lock() of runtime.h, which counts; what is locked inside of that need not be
+ * counted too.
  */
-#ifndef SOCLE_KERNEL_LOCK_H
-#define SOCLE_KERNEL_LOCK_H
+#ifndef SOCLE_LOCK_H
+#define SOCLE_LOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdatomic.h> /* newlib's wants stdint.h before it */
+
+/* On the path of every switch. What it calls when it must not go straight on is NOINLINE, to keep it short. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 struct spin_lock {
 	atomic_uint held;
@@ -16,17 +26,20 @@ struct spin_lock {
 
 void spin_wait(struct spin_lock *l); /* until it seems free. cpus.c */
 
-static inline void spin_lock(struct spin_lock *l)
+/* May fail for no reason. */
+static ALWAYS_INLINE bool spin_try(struct spin_lock *l)
 {
-	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire)) /* pairs with spin_unlock's release */
+	unsigned free = 0;
+
+	return atomic_compare_exchange_weak_explicit(&l->held, &free, 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static ALWAYS_INLINE void spin_lock(struct spin_lock *l)
+{
+	while (!spin_try(l)) /* acquire: pairs with spin_unlock's release */
 		spin_wait(l);
 }
 
-static inline bool spin_try(struct spin_lock *l)
-{
-	return !atomic_exchange_explicit(&l->held, 1, memory_order_acquire); /* as in spin_lock() */
-}
-
-static inline void spin_unlock(struct spin_lock *l) { atomic_store_explicit(&l->held, 0, memory_order_release); }
+static ALWAYS_INLINE void spin_unlock(struct spin_lock *l) { atomic_store_explicit(&l->held, 0, memory_order_release); }
 
 #endif

@@ -1,65 +1,174 @@
 /*
  * Threads: what the kernel schedules. A thread is a system stack (its control block, the g0 of an m) and a place
- * in the CPU's run queue; it runs until it parks or yields. Who wants threads to share the CPU by time lets a tick
+ * in the run queue of a CPU; it runs until it parks or yields. Who wants threads to share the CPU by time lets a tick
  * make them yield. A wake-up that comes before the park is not lost: it makes the park return at once.
+ *
+ * A thread runs on the CPU that whoever woke it last has named, so a queue is taken from by its own CPU only; others
+ * put there, and interrupt. A CPU without a thread waits on a stack of its own, for that of the thread which parked
+ * last may be wanted on another CPU. For the same reason that thread counts as parked only when it has left its stack:
+ * the one that comes next says so, in arrive(). A wake-up in between is kept, and arrive() puts it in its queue.
  *
  * A thread switches only while its own system stack is current. The control block's sp is then in use already
  * (it is where goroutine code comes back to), so it is kept aside for the time that the thread is away.
+ *
+ * Rejected: to wait until the thread has left its stack, in the waker (as Linux does) or in who takes it from the queue:
+ * two CPUs, each of which is to go on with the thread that the other is about to leave, would wait for ever.
  */
 #include "kernel/kernel.h"
+#include "kernel/lock.h"
 
-static struct {
-	struct thread *current;
+/* Of a thread. Whoever makes it PARKED or takes it from there owns it. */
+enum { RUNNING /* or in a queue */, PARKED, WOKEN /* before it was parked */ };
+
+static struct cpu {
+	struct spin_lock lock;	    /* of the queue and `asleep`: */
 	struct thread *head, *tail; /* ready to run, in order */
+	bool asleep;		    /* nothing in the queue, nothing to do until an interrupt */
+	struct thread *current;	    /* the rest is this CPU's own. NULL: it waits */
+	struct thread *left;	    /* parks, and has just left its stack */
+	struct tcb idle;	    /* the stack that it waits on */
 	unsigned switches;
-} cpu;
+} cpus[MAX_CPUS];
 
-struct thread *thread_current(void) { return cpu.current; }
+/* CPUs that are not asleep: in the low bits. Above, how often one has woken up: see thread_all_asleep(). */
+enum { AWAKE = 1, WAKES = 0x100 };
+static atomic_uint awake;
 
-static void enqueue(struct thread *t)
+static struct cpu *this_cpu(void) { return &cpus[arch_cpu()]; }
+struct thread *thread_current(void) { return this_cpu()->current; }
+
+/* ---- Queues. Interrupts masked ---- */
+
+/* Wakes the CPU up, if it is another: should this one be asleep, an interrupt is being handled. */
+static void enqueue(struct thread *t, unsigned cpu, bool first)
 {
-	t->next = NULL;
-	if (cpu.head == NULL)
-		cpu.head = t;
+	struct cpu *c = &cpus[cpu];
+
+	t->cpu = cpu;
+	spin_lock(&c->lock);
+	t->next = first ? c->head : NULL;
+	if (c->head == NULL)
+		c->head = c->tail = t;
+	else if (first)
+		c->head = t;
 	else
-		cpu.tail->next = t;
-	cpu.tail = t;
+		c->tail = c->tail->next = t;
+	if (c->asleep)
+		atomic_fetch_add_explicit(&awake, WAKES + AWAKE, memory_order_release);
+	c->asleep = false;
+	spin_unlock(&c->lock);
+	if (c != this_cpu())
+		arch_interrupt(cpu);
 }
 
-static void enqueue_first(struct thread *t)
+/* c->lock held. */
+static struct thread *take(struct cpu *c)
 {
-	t->next = cpu.head;
-	if (cpu.head == NULL)
-		cpu.tail = t;
-	cpu.head = t;
-}
-
-static struct thread *dequeue(void)
-{
-	struct thread *t = cpu.head;
+	struct thread *t = c->head;
 
 	if (t != NULL)
-		cpu.head = t->next;
+		c->head = t->next;
 	return t;
 }
 
-static void switch_to(struct thread *next)
+static struct thread *dequeue(struct cpu *c)
 {
-	struct thread *self = cpu.current;
+	struct thread *t;
+
+	spin_lock(&c->lock);
+	t = take(c);
+	spin_unlock(&c->lock);
+	return t;
+}
+
+/* The last CPU that falls asleep says so. */
+static struct thread *dequeue_or_sleep(struct cpu *c)
+{
+	unsigned now = AWAKE;
+	struct thread *t;
+
+	spin_lock(&c->lock);
+	t = take(c);
+	if (t == NULL && !c->asleep) {
+		c->asleep = true;
+		now = atomic_fetch_sub_explicit(&awake, AWAKE, memory_order_acq_rel) - AWAKE;
+	}
+	spin_unlock(&c->lock);
+	if (now % WAKES == 0)
+		runtime_idle(now);
+	return t;
+}
+
+bool thread_all_asleep(unsigned now) { return atomic_load_explicit(&awake, memory_order_acquire) == now; }
+
+/* ---- Switching. Interrupts masked ---- */
+
+/* On a stack that was switched to: whoever was here before is off its own. Release: all that it has done. */
+static struct cpu *arrive(void)
+{
+	struct cpu *c = this_cpu();
+	struct thread *t = c->left;
+	unsigned running = RUNNING;
+
+	c->left = NULL;
+	if (t == NULL || atomic_compare_exchange_strong_explicit(&t->state, &running, PARKED, memory_order_release,
+								 memory_order_acquire))
+		return c;
+	atomic_store_explicit(&t->state, RUNNING, memory_order_relaxed);
+	enqueue(t, t->wake_cpu, false);
+	return c;
+}
+
+/* On the idle stack, or on a new CPU's boot stack. */
+static _Noreturn void wait_for_thread(struct tcb *unused)
+{
+	struct cpu *c = arrive();
+	struct thread *t;
+
+	(void)unused;
+	while ((t = dequeue_or_sleep(c)) == NULL)
+		arch_idle();
+	c->current = t;
+	arch_resume(t->tcb);
+}
+
+/* next may be NULL. */
+static void switch_to(struct cpu *c, struct thread *next)
+{
+	struct thread *self = c->current;
 	void *outer_sp = self->tcb->sp;
 
-	if (next == self)
-		return;
-	cpu.current = next;
-	cpu.switches++;
-	arch_switch(self->tcb, next->tcb);
+	c->current = next;
+	c->switches++;
+	if (next != NULL)
+		arch_switch(self->tcb, next->tcb);
+	else
+		arch_mcall(&c->idle, wait_for_thread);
 	self->tcb->sp = outer_sp;
+	arrive();
+}
+
+/* ---- Beginning ---- */
+
+static struct cpu *begin_cpu(void)
+{
+	struct cpu *c = this_cpu();
+
+	c->idle.sp = (void *)cpu_idle_stack(arch_cpu());
+	atomic_fetch_add_explicit(&awake, AWAKE, memory_order_relaxed);
+	return c;
 }
 
 void thread_adopt(struct thread *t, struct tcb *tcb)
 {
-	*t = (struct thread){.tcb = tcb};
-	cpu.current = t;
+	*t = (struct thread){.tcb = tcb, .cpu = arch_cpu()};
+	begin_cpu()->current = t;
+}
+
+void thread_wait_for_first(void)
+{
+	arch_set_tcb(&begin_cpu()->idle);
+	wait_for_thread(NULL);
 }
 
 /* The switch that brings a thread here for the first time has interrupts masked. */
@@ -67,60 +176,71 @@ static void begin(void *arg)
 {
 	struct thread *t = arg;
 
+	arrive();
 	arch_irq_restore(t->irq);
 	t->fn(t->arg);
 }
 
-void thread_start(struct thread *t, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
+void thread_start(struct thread *t, unsigned cpu, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
 {
 	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .irq = arch_irq_disable()};
 	arch_init_context(tcb, stack_hi, begin, t);
-	enqueue(t);
+	enqueue(t, cpu, false);
 	arch_irq_restore(t->irq);
 }
 
+/* ---- Parking and waking ---- */
+
 void thread_park(void)
 {
-	struct thread *self = cpu.current, *next;
 	uintptr_t irq = arch_irq_disable();
+	struct cpu *c = this_cpu();
+	struct thread *self = c->current;
 
 	ASSERT(arch_tcb() == self->tcb, "thread_park: not on the thread's system stack");
-	self->parked = true;
-	while (!self->wakeup && (next = dequeue()) == NULL) {
-		runtime_idle();
-		arch_idle();
+	if (atomic_load_explicit(&self->state, memory_order_acquire) == WOKEN && self->wake_cpu == self->cpu) {
+		atomic_store_explicit(&self->state, RUNNING, memory_order_relaxed);
+	} else {
+		c->left = self;
+		switch_to(c, dequeue(c));
 	}
-	if (!self->wakeup)
-		switch_to(next);
-	self->parked = self->wakeup = false;
 	arch_irq_restore(irq);
 }
+
+bool thread_parked(const struct thread *t) { return atomic_load_explicit(&t->state, memory_order_acquire) == PARKED; }
 
 void thread_yield(void)
 {
 	uintptr_t irq = arch_irq_disable();
-	struct thread *next = dequeue();
+	struct cpu *c = this_cpu();
+	struct thread *next = dequeue(c);
 
 	if (next != NULL) {
-		enqueue(cpu.current);
-		switch_to(next);
+		enqueue(c->current, c->current->cpu, false); /* nobody else takes it from there */
+		switch_to(c, next);
 	}
 	arch_irq_restore(irq);
 }
 
-bool thread_others_ready(void) { return cpu.head != NULL; }
-unsigned thread_switches(void) { return cpu.switches; }
-
-static void wake(struct thread *t, void (*put)(struct thread *))
+/* Release: what the thread is to find when it wakes. Acquire: what it did before it parked. */
+static void wake(struct thread *t, unsigned cpu, bool first)
 {
 	uintptr_t irq = arch_irq_disable();
+	unsigned state;
 
-	ASSERT(!t->wakeup, "thread_ready: the thread was woken already");
-	t->wakeup = true;
-	if (t->parked && t != cpu.current)
-		put(t);
+	t->wake_cpu = cpu;
+	state = atomic_exchange_explicit(&t->state, WOKEN, memory_order_acq_rel);
+	ASSERT(state != WOKEN, "thread_ready: the thread was woken already");
+	if (state == PARKED) {
+		atomic_store_explicit(&t->state, RUNNING, memory_order_relaxed);
+		enqueue(t, cpu, first);
+	}
 	arch_irq_restore(irq);
 }
 
-void thread_ready(struct thread *t) { wake(t, enqueue); }
-void thread_ready_first(struct thread *t) { wake(t, enqueue_first); }
+void thread_ready(struct thread *t) { wake(t, t->cpu, false); }
+void thread_ready_on(struct thread *t, unsigned cpu) { wake(t, cpu, false); }
+void thread_ready_first(struct thread *t) { wake(t, t->cpu, true); }
+
+bool thread_others_ready(void) { return *(struct thread *volatile *)&this_cpu()->head != NULL; }
+unsigned thread_switches(void) { return this_cpu()->switches; }

@@ -73,7 +73,7 @@ static void holds(void *arg)
 static void test_registers(void)
 {
 	struct holder h[4] = {{1000, false, 0}, {2000, false, 0}, {3000, false, 0}, {4000, false, 0}};
-	unsigned long before = p0.preempted;
+	unsigned long before = this_p()->preempted;
 
 	stop = false;
 	for (int i = 0; i < 4; i++)
@@ -81,7 +81,7 @@ static void test_registers(void)
 	socle_sleep(300 * MS);
 	stop = true;
 	wait_for_others();
-	CHECK(p0.preempted - before > (chaos_random() != 0 ? 1000 : 20));
+	CHECK(this_p()->preempted - before > (chaos_random() != 0 ? 1000 : 20));
 	for (int i = 0; i < 4; i++)
 		CHECK(!h[i].wrong && h[i].rounds > 0);
 }

@@ -368,8 +368,8 @@ static void test_free_decided(void)
 /* Until the first timer has fired, whose deadline that is. */
 static void let_fire(int64_t deadline)
 {
-	while (p0.timers != NULL && p0.timers->deadline == deadline)
-		if (socle_now() > deadline && p0.due)
+	while (this_p()->timers != NULL && this_p()->timers->deadline == deadline)
+		if (socle_now() > deadline && this_p()->due)
 			socle_yield();
 }
 
@@ -383,7 +383,7 @@ static void test_deadline(void)
 	CHECK(socle_select(cases, 1, deadline) == -1 && errno == ETIMEDOUT);
 	CHECK(socle_now() >= deadline);
 	CHECK(!can_send(c, 1));
-	CHECK(p0.timers == NULL);
+	CHECK(this_p()->timers == NULL);
 	socle_chan_free(c);
 }
 
@@ -395,11 +395,11 @@ static void test_in_time(void)
 	struct selection s = {.cases = {RECV(c, &in)}, .n = 1, .deadline = socle_now() + 5000 * MS};
 
 	start(&s);
-	CHECK(p0.timers != NULL);
+	CHECK(this_p()->timers != NULL);
 	CHECK(can_send(c, 4));
 	socle_yield();
 	CHECK(s.index == 0 && in == 4);
-	CHECK(p0.timers == NULL); /* cancelled */
+	CHECK(this_p()->timers == NULL); /* cancelled */
 	s.deadline = socle_now() + 2 * MS;
 	start(&s);
 	if (s.index == -2 && can_send(c, 5)) {
@@ -467,7 +467,7 @@ static void test_race(void)
 			socle_yield();
 	}
 	CHECK(lost == 0);
-	CHECK(p0.timers == NULL);
+	CHECK(this_p()->timers == NULL);
 	socle_chan_free(raced);
 }
 
@@ -548,7 +548,7 @@ static void test_crowd(void)
 	while (gone < CROWD)
 		socle_yield();
 	CHECK(sent == received && sent > 0);
-	CHECK(p0.timers == NULL);
+	CHECK(this_p()->timers == NULL);
 	for (int k = 0; k < CHANNELS; k++)
 		socle_chan_free(crowd_chans[k]);
 	socle_chan_free(quit);

@@ -281,7 +281,7 @@ static void test_cond_timeout(void)
 	CHECK(socle_mutex_trylock(&mutex) == -1); /* locked again */
 	CHECK(socle_cond_timedwait(&cond, &mutex, 0) == -1 && errno == ETIMEDOUT);
 	socle_mutex_unlock(&mutex);
-	CHECK(cond.waiters.head == NULL && p0.timers == NULL);
+	CHECK(cond.waiters.head == NULL && this_p()->timers == NULL);
 }
 
 static void waits_a_while(void *letter)
@@ -300,7 +300,7 @@ static void test_cond_in_time(void)
 	socle_cond_signal(&cond);
 	yield_often();
 	CHECK(steps_were("b"));
-	CHECK(p0.timers == NULL);
+	CHECK(this_p()->timers == NULL);
 }
 
 /* A signal is not lost on one whose time is up, though it has not run since: the next in line gets it. */
@@ -320,8 +320,8 @@ static void test_cond_too_late(void)
 	socle_go(waits_until_soon, "a");
 	socle_go(waits, "b");
 	yield_often();
-	while (p0.timers != NULL && p0.timers->deadline == soon)
-		if (socle_now() > soon && p0.due)
+	while (this_p()->timers != NULL && this_p()->timers->deadline == soon)
+		if (socle_now() > soon && this_p()->due)
 			socle_yield();
 	socle_cond_signal(&cond);
 	yield_often();

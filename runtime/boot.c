@@ -133,7 +133,8 @@ void runtime_init_g0(const char *command_line)
 
 	g0->lo = fixed_stacks[0].lo;
 	g0->hi = fixed_stacks[0].hi;
-	p0.turn_end = INT64_MAX;
+	ps[0].turn_end = INT64_MAX;
+	ps[0].next_timer = INT64_MAX;
 	arch_set_tcb(&g0->tcb);
 	if (arch_tcb() != &g0->tcb)
 		fatal("thread-local storage does not hold what was stored in it");
@@ -167,7 +168,6 @@ static __attribute__((noinline)) void check_stackguard(void)
 static void run_main(void *arg)
 {
 	(void)arg;
-	p0.ticking = false;
 	for (void (**init)(void) = init_array_start; init < init_array_end; init++)
 		(*init)();
 	exit(main(command.count, command.argument));
@@ -180,9 +180,11 @@ SOCLE_UNCHECKED void runtime_start(void)
 	check_stackguard();
 	thread_adopt(&m0.thread, &m0.g0.tcb);
 	arch_start_cpus(command.cpus != 0 ? command.cpus : MAX_CPUS);
+	start_ps();
 	m0.g0.tcb.sp = (void *)m0.g0.hi; /* boot's frames are not needed again */
-	p0.ticking = true;		 /* main alone needs no end of its turn, and no clock to be calibrated for it */
+	ps[0].ticking = true;		 /* main alone needs no end of its turn, and no clock to be calibrated for it */
 	if (go(&attr, run_main, NULL) < 0)
 		fatal("no memory for the main goroutine");
+	ps[0].ticking = false;
 	schedule();
 }

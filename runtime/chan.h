@@ -9,7 +9,7 @@
 #include "runtime/wait.h"
 
 struct socle_chan {
-	struct lock lock;
+	struct spin_lock lock;
 	uintptr_t closed;	    /* then nobody waits */
 	size_t count, first;	    /* in the ring */
 	size_t elem_size, capacity; /* never change */

@@ -26,7 +26,7 @@ bool left_stack(const struct trap *t)
 	const struct g *g = (const struct g *)t->tcb;
 	struct bounds b;
 
-	if (g == NULL || g->hi == 0)
+	if (g == NULL || g->m == NULL || g->hi == 0)
 		return false;
 	b = current_bounds(g, t->sp);
 	return t->sp < b.lo || t->sp > b.hi;
@@ -159,7 +159,7 @@ bool runtime_fault(struct trap *t)
 {
 	struct g *g = (struct g *)t->tcb;
 	enum stack_fault at = STACK_NONE;
-	bool overflow, panicking = g != NULL && g->panicking;
+	bool overflow, panicking = g != NULL && g->m != NULL && g->panicking; /* no thread runs: no g */
 
 	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
 		at = stack_fault(t->addr, panicking);

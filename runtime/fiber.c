@@ -15,7 +15,7 @@
 #include "runtime/runtime.h"
 
 static struct {
-	struct lock lock;
+	struct spin_lock lock;
 	struct fiber *_Atomic all;
 } fibers;
 

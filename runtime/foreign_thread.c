@@ -22,11 +22,11 @@ static atomic_uint attached;
 
 unsigned foreign_threads_attached(void) { return atomic_load_explicit(&attached, memory_order_relaxed); }
 
-/* Others are ready beside the caller: the tick is to see that they get their turn. */
+/* Others may be ready beside the caller: the tick is to see that they get their turn. On another CPU it sees by itself. */
 static SOCLE_UNCHECKED void share_cpu(void)
 {
-	if (!p0.ticking)
-		start_turn(&p0);
+	if (!this_p()->ticking && thread_others_ready())
+		start_turn(this_p());
 }
 
 /* ---- Callbacks ---- */
@@ -139,6 +139,14 @@ static void init(struct foreign_thread *t, struct stack *s, socle_fn fn, void *a
 		enlist_g(&t->own, s);
 }
 
+/* Round robin: who computes for long is not asked about. */
+static unsigned next_cpu(void)
+{
+	static atomic_uint last;
+
+	return (atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + arch_cpu() + 1) % cpu_count();
+}
+
 int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
 	size_t size = attr != NULL && attr->stack_size != 0 ? attr->stack_size : FOREIGN_THREAD_STACK;
@@ -154,7 +162,7 @@ int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, voi
 		return -1;
 	t = (struct foreign_thread *)s->hi;
 	init(t, s, fn, arg);
-	thread_start(&t->m.thread, &t->m.g0.tcb, (void *)s->hi, begin, t);
+	thread_start(&t->m.thread, next_cpu(), &t->m.g0.tcb, (void *)s->hi, begin, t);
 	share_cpu();
 	return 0;
 }

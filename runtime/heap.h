@@ -12,7 +12,7 @@ struct timer {
 	struct g *g;
 	void (*fire)(struct timer *t); /* what it does instead of waking g, timers_lock held; NULL: it wakes g */
 	struct race *race;	       /* who else may wake g; NULL: only the timer does */
-	struct p *p;		       /* in whose heap it was put. The rest is under p->timers_lock: */
+	struct p *p; /* in whose heap it was put, of the CPU that it was set on. The rest is under p->timers_lock: */
 	bool queued;
 	struct timer *child, *sibling;
 	struct timer *prev; /* the left sibling, or the parent of a first child. Of the root: undefined */

@@ -3,8 +3,8 @@
  * asked for; foreign code that it calls uses the same one. Where there is no goroutine (boot, the scheduler), or no
  * memory for it, the global one serves.
  *
- * The locks of newlib are held for short stretches that never block, so a holder is never switched away from on one
- * CPU. That is asserted rather than believed.
+ * The locks of newlib are held for short stretches that never block, so a holder is never switched away from: who wants
+ * one waits for another CPU, spinning. That is asserted rather than believed.
  */
 #include <reent.h>
 #include <stdlib.h>
@@ -55,8 +55,8 @@ void reent_free(struct g *g)
 /* ---- Locks: struct __lock is ours to define ---- */
 
 struct __lock {
-	struct g *owner; /* NULL: the scheduler, or boot */
-	unsigned depth;
+	struct g *_Atomic owner; /* NULL: it is free */
+	unsigned depth;		 /* the owner's */
 };
 
 struct __lock __lock___sinit_recursive_mutex, __lock___sfp_recursive_mutex, __lock___atexit_recursive_mutex,
@@ -73,41 +73,56 @@ void __retarget_lock_init_recursive(_LOCK_T *lock) { __retarget_lock_init(lock);
 void __retarget_lock_close(_LOCK_T lock) { free(lock); }
 void __retarget_lock_close_recursive(_LOCK_T lock) { free(lock); }
 
-int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
+/* The g0, where the scheduler or boot asks. */
+static struct g *caller(void)
 {
 	struct g *g = libc_g();
 
-	if (lock->depth > 0 && lock->owner != g)
+	return g != NULL ? g : getg();
+}
+
+/* Acquire: pairs with the release of who had it. */
+int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
+{
+	struct g *g = caller(), *nobody = NULL;
+
+	if (atomic_load_explicit(&lock->owner, memory_order_relaxed) != g &&
+	    !atomic_compare_exchange_strong_explicit(&lock->owner, &nobody, g, memory_order_acquire,
+						     memory_order_relaxed))
 		return -1;
-	lock->owner = g;
 	lock->depth++;
-	if (g != NULL)
-		g->libc_locks++;
+	g->libc_locks++;
 	return 0;
 }
 
 void __retarget_lock_acquire_recursive(_LOCK_T lock)
 {
-	if (__retarget_lock_try_acquire_recursive(lock) < 0)
-		fatal("a lock of the C library is held by %s, which was switched away from",
-		      lock->owner != NULL ? g_name(lock->owner) : "the scheduler");
+	while (__retarget_lock_try_acquire_recursive(lock) < 0) {
+		const struct g *owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+
+		if (owner != NULL && (cpu_count() == 1 || owner->m == getg()->m))
+			fatal("a lock of the C library is held by %s, which was switched away from", g_name(owner));
+		arch_pause();
+	}
 }
 
 void __retarget_lock_release_recursive(_LOCK_T lock)
 {
-	ASSERT(lock->depth > 0 && lock->owner == libc_g(), "a lock of the C library is released by someone else");
-	lock->depth--;
-	if (lock->owner != NULL)
-		lock->owner->libc_locks--;
+	struct g *g = caller();
+
+	ASSERT(lock->depth > 0 && lock->owner == g, "a lock of the C library is released by someone else");
+	g->libc_locks--;
+	if (--lock->depth == 0)
+		atomic_store_explicit(&lock->owner, NULL, memory_order_release);
 }
 
 int __retarget_lock_try_acquire(_LOCK_T lock)
 {
-	return lock->depth > 0 ? -1 : __retarget_lock_try_acquire_recursive(lock);
+	return lock->owner == caller() ? -1 : __retarget_lock_try_acquire_recursive(lock);
 }
 void __retarget_lock_acquire(_LOCK_T lock)
 {
-	ASSERT(lock->depth == 0, "a lock of the C library is taken twice");
+	ASSERT(lock->owner != caller(), "a lock of the C library is taken twice");
 	__retarget_lock_acquire_recursive(lock);
 }
 void __retarget_lock_release(_LOCK_T lock) { __retarget_lock_release_recursive(lock); }

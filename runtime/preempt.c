@@ -16,34 +16,42 @@
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */
-static uint32_t chaos;
+static uint32_t chaos[MAX_CPUS];
 
 /* What end_turn() needs of the interrupted stack, above its stackguard. */
 #define ROOM (REDIRECT_GAP + REDIRECT_ROOM + 512)
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
-void chaos_start(uint32_t seed) { chaos = seed; }
+void chaos_start(uint32_t seed)
+{
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		chaos[cpu] = (seed + cpu * 2654435769u) | (cpu > 0);
+}
 
 /* Marsaglia's xorshift. 0 while there is no chaos. */
 uint32_t chaos_random(void)
 {
-	chaos ^= chaos << 13;
-	chaos ^= chaos >> 17;
-	return chaos ^= chaos << 5;
+	uint32_t *x = &chaos[arch_cpu()];
+
+	*x ^= *x << 13;
+	*x ^= *x >> 17;
+	return *x ^= *x << 5;
 }
 
-static int64_t length(int64_t usual) { return chaos == 0 ? usual : 2000 + chaos_random() % 100000; }
+static int64_t length(int64_t usual) { return chaos[0] == 0 ? usual : 2000 + chaos_random() % 100000; }
 
 /* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. */
 static int64_t retry_after(int64_t now) { return length(RETRY + ((uint32_t)now * 2654435769u >> 16)); }
+
+static int64_t next_timer(struct p *p) { return atomic_load_explicit(&p->next_timer, memory_order_relaxed); }
 
 static void set_timer(struct p *p)
 {
 	int64_t deadline = p->turn_end;
 
-	if (p->timers != NULL && !(p->due & TIMERS_DUE) && p->timers->deadline < deadline)
-		deadline = p->timers->deadline;
+	if (!(p->due & TIMERS_DUE) && next_timer(p) < deadline)
+		deadline = next_timer(p);
 	timer_set(deadline);
 }
 
@@ -99,17 +107,12 @@ static bool turn_is_over(struct p *p, int64_t now)
 	return false;
 }
 
-void runtime_tick(struct trap *t)
+/* If somebody has waited long enough for what runs here. Handlers may come while no thread does. */
+static void preempt(struct trap *t, struct p *p, int64_t now)
 {
 	const struct g *g = (const struct g *)t->tcb;
-	struct p *p = &p0;
-	int64_t now = clock_now();
 
-	if (p->timers != NULL && p->timers->deadline <= now) {
-		p->due |= TIMERS_DUE;
-		wake_idle_m(p);
-	}
-	if ((turn_is_over(p, now) || p->due) && g->m->current != NULL) {
+	if ((turn_is_over(p, now) || p->due) && g->m != NULL && g->m->current != NULL) {
 		if (may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
@@ -118,6 +121,27 @@ void runtime_tick(struct trap *t)
 		p->turn_end = now + retry_after(now);
 	}
 	set_timer(p);
+}
+
+void runtime_tick(struct trap *t)
+{
+	struct p *p = this_p();
+	int64_t now = clock_now();
+
+	if (next_timer(p) <= now) {
+		p->due |= TIMERS_DUE;
+		wake_idle_m(p);
+	}
+	preempt(t, p, now);
+}
+
+/* Another CPU has readied a thread for this one. */
+__attribute__((weak)) void runtime_interrupt(struct trap *t)
+{
+	if (!thread_others_ready() || ((const struct g *)t->tcb)->m == NULL)
+		return;
+	this_p()->due |= THREADS_DUE;
+	preempt(t, this_p(), clock_now());
 }
 
 #pragma clang attribute pop

@@ -27,40 +27,127 @@ _Static_assert(offsetof(struct g, m) == offsetof(struct tcb, system), "one and t
 _Static_assert(offsetof(struct g, call_ended) == offsetof(struct tcb, ended), "one and the same");
 _Static_assert(offsetof(struct g, tcb) == 0 && offsetof(struct m, g0) == 0, "known to assembly");
 
-struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = &p0};
-struct p p0; /* all zero until runtime_init_g0(), lest the queue take room in the image */
+struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = ps};
+struct p ps[MAX_CPUS]; /* all zero until runtime_init_g0(), lest the queues take room in the image */
 
 static struct {
-	struct lock lock;
+	struct spin_lock lock;
 	struct m *idle; /* parked, without a p */
 	unsigned idles;
 	struct m *dead; /* parked for good: their stacks are to be freed by another m */
 	struct g *all_gs;
 	atomic_ulong last_id;
-	unsigned last_m;
+	atomic_uint last_m;
 } sched;
+
+/*
+ * Who has nothing to run. A p is idle when its m is parked with it; one more may be looking for work, spinning, so that
+ * CPUs are not woken and put to sleep again for each goroutine that is readied. Neither must miss the last one:
+ *
+ *	ready()                       find_elsewhere(), idle()
+ *	  put it in the queue           spinning = 0
+ *	  anyone idle?                  idle
+ *	  nobody spinning?              anyone in a queue?
+ *	  wake one, it spins            sleep
+ *
+ * Each of the four on the left and right is sequentially consistent, so either the left one finds somebody idle, and
+ * nobody spinning, or the right one finds the goroutine. (Go's proc.c, "Worker thread parking/unparking".)
+ */
+static struct {
+	_Alignas(64) atomic_uint ps; /* a bit for each idle p. Who clears it wakes p->idle_m */
+	atomic_uint spinning;	     /* 0 or 1 */
+} idle;
 
 /* For reports, on any stack. */
 SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
+int socle_ncpu(void) { return (int)cpu_count(); }
+
+/* ---- Waking a p ---- */
+
+static SOCLE_UNCHECKED bool take_idle(struct p *p)
+{
+	return atomic_fetch_and_explicit(&idle.ps, ~(1u << p->id), memory_order_seq_cst) >> p->id & 1;
+}
+
+/* p was taken. First in line: a sleeper waits for no turns of threads that compute. */
+static SOCLE_UNCHECKED void wake(struct p *p) { thread_ready_first(&p->idle_m->thread); }
+
+SOCLE_UNCHECKED bool wake_idle_m(struct p *p)
+{
+	bool taken = take_idle(p);
+
+	if (taken)
+		wake(p);
+	return taken;
+}
+
+/* Some p, unless one looks for work anyway. */
+static SOCLE_UNCHECKED NOINLINE void wake_one(void)
+{
+	unsigned none = 0, ids = atomic_load_explicit(&idle.ps, memory_order_seq_cst);
+	struct p *p;
+
+	if (ids == 0 || !atomic_compare_exchange_strong_explicit(&idle.spinning, &none, 1, memory_order_seq_cst,
+								 memory_order_seq_cst))
+		return;
+	do {
+		p = &ps[__builtin_ctz(ids)];
+		if (take_idle(p)) {
+			p->spinning = true;
+			wake(p);
+			return;
+		}
+		ids = atomic_load_explicit(&idle.ps, memory_order_seq_cst);
+	} while (ids != 0);
+	atomic_store_explicit(&idle.spinning, 0, memory_order_seq_cst);
+}
+
+static ALWAYS_INLINE void wake_another(void)
+{
+	if (atomic_load_explicit(&idle.ps, memory_order_seq_cst) != 0)
+		wake_one();
+}
 
 /* ---- Run queues ---- */
 
 SOCLE_UNCHECKED bool anyone_runnable(const struct p *p) { return !run_queue_empty(&p->queue) || !global_queue_empty(); }
 
+static bool anyone_runnable_anywhere(void)
+{
+	for (struct p *p = ps; p < ps + cpu_count(); p++)
+		if (!run_queue_empty(&p->queue))
+			return true;
+	return !global_queue_empty();
+}
+
+/* For a goroutine in the global queue. */
+static void look_for_p(struct p *p)
+{
+	if (!p->ticking)
+		start_turn(p);
+	wake_another();
+}
+
 static NOINLINE void put_globally(struct g *g, struct p *p)
 {
 	global_queue_put(g);
-	if (!p->ticking)
-		start_turn(p);
+	look_for_p(p);
 }
 
-/* Whoever runs, or will run before g, has a turn of limited length from now on. Nothing is left to do after a call. */
-static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
+/* Whoever runs, or will run before g, has a turn of limited length from now on. */
+static ALWAYS_INLINE void enqueue(struct p *p, struct g *g, memory_order order)
 {
-	if (!run_queue_put(&p->queue, g))
+	if (!run_queue_put(&p->queue, g, order))
 		put_globally(g, p);
 	else if (!p->ticking)
 		start_turn(p);
+}
+
+/* g could not run before: another CPU may. Nothing is left to do after a call. */
+static ALWAYS_INLINE void enqueue_new(struct p *p, struct g *g)
+{
+	enqueue(p, g, memory_order_seq_cst);
+	wake_another();
 }
 
 /* Unchecked, like socle_yield(): short, on the path of every switch, and within the slack of a caller that
@@ -69,7 +156,7 @@ SOCLE_UNCHECKED void ready(struct g *g)
 {
 	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
 	g->status = G_RUNNABLE;
-	enqueue(getg()->m->p, g);
+	enqueue_new(getg()->m->p, g);
 }
 
 /* ---- m's ---- */
@@ -100,9 +187,9 @@ static bool start_new_m(struct p *p)
 		       .name = "g0",
 		       .stack = s},
 		.next_p = p,
-		.id = ++sched.last_m,
+		.id = atomic_fetch_add_explicit(&sched.last_m, 1, memory_order_relaxed) + 1,
 	};
-	thread_start(&m->thread, &m->g0.tcb, (void *)s->hi, m_start, m);
+	thread_start(&m->thread, p->id, &m->g0.tcb, (void *)s->hi, m_start, m);
 	return true;
 }
 
@@ -120,11 +207,11 @@ bool hand_off(struct p *p)
 	if (m == NULL)
 		return start_new_m(p);
 	m->next_p = p;
-	thread_ready(&m->thread);
+	thread_ready_on(&m->thread, p->id);
 	return true;
 }
 
-/* Parks the thread of m until somebody hands it a p. */
+/* Parks the thread of m until somebody hands it a p: then it is on the CPU of that. */
 static void park_m(struct m *m)
 {
 	m->p = NULL;
@@ -142,14 +229,23 @@ static NOINLINE void stop_locked_m(struct m *m)
 	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
 }
 
+/* Those that another CPU is about to leave stay for the next time. */
 void free_dead_ms(void)
 {
-	struct m *m;
+	struct m *m, *freed = NULL, **link;
 
 	lock(&sched.lock);
-	m = sched.dead;
-	sched.dead = NULL;
+	for (link = &sched.dead; (m = *link) != NULL;) {
+		if (!thread_parked(&m->thread)) {
+			link = &m->next;
+			continue;
+		}
+		*link = m->next;
+		m->next = freed;
+		freed = m;
+	}
 	unlock(&sched.lock);
+	m = freed;
 	while (m != NULL) {
 		struct m *next = m->next;
 
@@ -189,7 +285,7 @@ static NOINLINE void start_locked_m(struct m *m, struct g *g)
 	free_dead_ms();
 	retire(m);
 	other->next_p = m->p;
-	thread_ready(&other->thread);
+	thread_ready_on(&other->thread, m->p->id);
 	park_m(m);
 }
 
@@ -208,34 +304,26 @@ static void deadlock(void)
 	fatal("all goroutines%s are asleep - deadlock!", threads > 0 ? " and foreign threads" : "");
 }
 
-/* No thread can run, and no tick will come. */
-void runtime_idle(void)
+/* No thread can run, and no tick will come. If one has come, and gone, since we looked, not all are asleep since then. */
+void runtime_idle(unsigned now)
 {
-	if (p0.timers == NULL && !p0.due)
+	for (struct p *p = ps; p < ps + cpu_count(); p++)
+		if (atomic_load_explicit(&p->next_timer, memory_order_acquire) != INT64_MAX || p->due)
+			return;
+	if (thread_all_asleep(now))
 		deadlock();
 }
 
-/* Nothing to run, but other threads may have. Checks and waits as one: a tick that comes between would otherwise be
- * slept through. */
-static NOINLINE void idle(struct m *m)
+/* Nothing to run, but other threads may have. With interrupts masked, so that a tick comes before or finds p idle. Who
+ * has found it idle since wakes it up, and that is waited for. */
+static void wait_for_work(struct m *m, struct p *p)
 {
 	uintptr_t irq = arch_irq_disable();
 
-	if (!m->p->due) {
-		m->p->idle_m = m;
+	p->idle_m = m;
+	atomic_fetch_or_explicit(&idle.ps, 1u << p->id, memory_order_seq_cst);
+	if (!(p->due || anyone_runnable_anywhere()) || !take_idle(p))
 		thread_park();
-	}
-	arch_irq_restore(irq);
-}
-
-SOCLE_UNCHECKED void wake_idle_m(struct p *p)
-{
-	uintptr_t irq = arch_irq_disable();
-	struct m *m = p->idle_m;
-
-	p->idle_m = NULL;
-	if (m != NULL)
-		thread_ready_first(&m->thread); /* a sleeper waits for no turns of threads that compute */
 	arch_irq_restore(irq);
 }
 
@@ -247,7 +335,7 @@ static NOINLINE struct g *look_globally(struct p *p)
 
 	p->until_global = chaos_random() == 0 ? 60 : 0;
 	if (chaos_random() & 1 && (g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
-		run_queue_put(&p->queue, g); /* its own place is free */
+		enqueue_new(p, g);
 	return global_queue_get();
 }
 
@@ -256,7 +344,8 @@ static void yield_thread(void)
 {
 	if (!thread_others_ready())
 		return;
-	start_turn(&p0);
+	start_turn(this_p());
+	wake_another(); /* the goroutines that wait here can run elsewhere meanwhile */
 	thread_yield();
 }
 
@@ -273,6 +362,77 @@ static NOINLINE void serve_tick(struct p *p)
 		yield_thread();
 }
 
+/* ---- Other CPUs' work ---- */
+
+#define ROUNDS 32 /* of looking, before a p sleeps: each as long as it takes to ask all */
+
+static struct g *steal(struct p *p)
+{
+	unsigned n = cpu_count(), first = p->random += 0x9e3779b9;
+	struct g *g;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct p *victim = &ps[(first + i) % n];
+
+		if (victim != p && (g = run_queue_steal(&victim->queue, &p->queue)) != NULL)
+			return g;
+	}
+	return NULL;
+}
+
+static struct g *look_everywhere(struct p *p)
+{
+	struct g *g = run_queue_get(&p->queue, memory_order_relaxed);
+
+	if (g == NULL)
+		g = global_queue_get();
+	return g != NULL ? g : steal(p);
+}
+
+/* Whoever put a goroutine in a queue meanwhile has left it to us to see to it. */
+static void stop_spinning(struct p *p)
+{
+	p->spinning = false;
+	atomic_store_explicit(&idle.spinning, 0, memory_order_seq_cst);
+	if (anyone_runnable_anywhere())
+		wake_another();
+}
+
+static bool start_spinning(struct p *p)
+{
+	unsigned none = 0;
+
+	return p->spinning = cpu_count() > 1 &&
+			     atomic_compare_exchange_strong_explicit(&idle.spinning, &none, 1, memory_order_seq_cst,
+								     memory_order_seq_cst);
+}
+
+static struct g *spin(struct p *p)
+{
+	struct g *g = NULL;
+
+	for (int i = 0; i < ROUNDS && !p->due && (g = look_everywhere(p)) == NULL; i++)
+		arch_pause();
+	stop_spinning(p);
+	return g;
+}
+
+/* NULL: look again, there is something to be done. */
+static NOINLINE struct g *find_elsewhere(struct m *m)
+{
+	struct p *p = m->p;
+	struct g *g = NULL;
+
+	if (start_spinning(p))
+		g = spin(p);
+	else if (cpu_count() > 1)
+		g = steal(p);
+	if (g != NULL)
+		return g;
+	wait_for_work(m, p);
+	return p->spinning ? spin(p) : NULL;
+}
+
 static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 {
 	struct p *p = m->p;
@@ -287,7 +447,8 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 			return g;
 		if ((g = global_queue_get()) != NULL)
 			return g;
-		idle(m);
+		if ((g = find_elsewhere(m)) != NULL)
+			return g;
 	}
 }
 
@@ -323,7 +484,7 @@ void schedule(void) { schedule_m(getg()->m); }
 SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
-	struct lock *release = g->release;
+	struct spin_lock *release = g->release;
 	struct m *m = g->m;
 
 	g->locks--;
@@ -341,7 +502,7 @@ static SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)
 
 	m->current = NULL;
 	g->status = G_RUNNABLE;
-	enqueue(m->p, g);
+	enqueue(m->p, g, memory_order_release);
 	schedule_m(m);
 }
 
@@ -376,6 +537,7 @@ SOCLE_UNCHECKED void end_turn(void *unused)
 
 	(void)unused;
 	if (!on_g0(g)) {
+		g->m->p->until_global = 0; /* who waits there has waited for a turn */
 		arch_mcall(&g->m->g0.tcb, yield_on_g0);
 		return;
 	}
@@ -397,7 +559,8 @@ void get_p_back(void *arg)
 	g->locked_m = m;
 	g->status = G_RUNNABLE;
 	global_queue_put(g);
-	wake_idle_m(&p0);
+	if (!wake_idle_m(this_p())) /* whose m is here, if it can be had */
+		look_for_p(this_p());
 	park_m(m);
 	g->status = G_RUNNING;
 	if (g->callbacks == 0)
@@ -492,7 +655,7 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 	if (g == NULL)
 		return -1;
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
-	enqueue(getg()->m->p, g);
+	enqueue_new(getg()->m->p, g);
 	return 0;
 }
 
@@ -521,13 +684,21 @@ SOCLE_UNCHECKED unsigned long socle_id(void)
 	return on_g0(g) && g->m->current != NULL ? g->m->current->id : g->id;
 }
 
-/* ---- Other CPUs: they have nothing to do yet ---- */
+/* ---- Other CPUs ---- */
 
 SOCLE_UNCHECKED __attribute__((weak)) void runtime_start_cpu(unsigned cpu)
 {
 	(void)cpu;
-	for (;;)
-		arch_idle();
+	thread_wait_for_first();
 }
 
-SOCLE_UNCHECKED __attribute__((weak)) void runtime_interrupt(struct trap *t) { (void)t; }
+void start_ps(void)
+{
+	for (unsigned cpu = 1; cpu < cpu_count(); cpu++) {
+		ps[cpu].id = cpu;
+		ps[cpu].turn_end = INT64_MAX;
+		ps[cpu].next_timer = INT64_MAX;
+		if (!start_new_m(&ps[cpu]))
+			console_printf("socle: no memory for the g0 of CPU %u: no goroutine will run there\n", cpu);
+	}
+}

@@ -21,7 +21,7 @@
 #define MAX_KEYS 128
 #define DESTRUCTOR_ROUNDS 4 /* POSIX's _POSIX_THREAD_DESTRUCTOR_ITERATIONS */
 
-struct lock pthreads;
+struct spin_lock pthreads;
 
 /* ---- Who calls ---- */
 

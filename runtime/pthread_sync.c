@@ -335,7 +335,7 @@ static int cond_wait(void *sleeper, void *unused)
 
 static int wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline)
 {
-	struct sleeper w = {.on = c, .mutex = m, .timer = {.deadline = deadline, .p = &p0, .fire = expire}};
+	struct sleeper w = {.on = c, .mutex = m, .timer = {.deadline = deadline, .fire = expire}};
 
 	return in_foreign_code(cond_wait, &w, NULL);
 }

@@ -8,7 +8,7 @@
 
 enum { PTHREAD_PLACES = 4096 }; /* of records in their table; 0 stays free */
 
-extern struct lock pthreads; /* guards all of it */
+extern struct spin_lock pthreads; /* guards all of it */
 
 /* ---- pthread.c ---- */
 

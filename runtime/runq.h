@@ -14,16 +14,17 @@
 /* Nearly all there is to a yield, so it is inlined there. Head and tail count up and wrap; what lies at a place is
  * theirs modulo RUN_QUEUE. */
 
-/* The owner's only. False: it is full. The release of tail publishes the slot to takers; the acquire of head pairs with
- * their release, so that a slot is not written before it has been read. */
-static ALWAYS_INLINE bool run_queue_put(struct run_queue *q, struct g *g)
+/* The owner's only. False: it is full. The acquire of head pairs with the takers' release, so that a slot is not written
+ * before it has been read. `order` is memory_order_release, which publishes the slot to takers; or memory_order_seq_cst,
+ * if whoever sleeps may have to be woken: then it is seen whether somebody does. */
+static ALWAYS_INLINE bool run_queue_put(struct run_queue *q, struct g *g, memory_order order)
 {
 	unsigned tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
 
 	if (tail == atomic_load_explicit(&q->head, memory_order_acquire) + RUN_QUEUE)
 		return false;
 	atomic_store_explicit(&q->slot[tail % RUN_QUEUE], g, memory_order_relaxed);
-	atomic_store_explicit(&q->tail, tail + 1, memory_order_release);
+	atomic_store_explicit(&q->tail, tail + 1, order);
 	return true;
 }
 
@@ -44,12 +45,16 @@ static ALWAYS_INLINE struct g *run_queue_get(struct run_queue *q, memory_order o
 	return g;
 }
 
-/* On any CPU, but then it may be over a moment later. */
+/* On any CPU, but then it may be over a moment later. The order is for who is about to sleep. */
 static ALWAYS_INLINE bool run_queue_empty(const struct run_queue *q)
 {
 	return atomic_load_explicit(&q->head, memory_order_relaxed) ==
-	       atomic_load_explicit(&q->tail, memory_order_relaxed);
+	       atomic_load_explicit(&q->tail, memory_order_seq_cst);
 }
+
+/* Half of what is in another's, rounded up: one to run at once, the rest into the caller's own, which is empty. NULL:
+ * there was none. */
+struct g *run_queue_steal(struct run_queue *from, struct run_queue *own);
 
 void global_queue_put(struct g *g);
 struct g *global_queue_get(void); /* NULL: it is empty */

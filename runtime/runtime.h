@@ -14,7 +14,7 @@
 
 #include "kernel/kernel.h"
 #include "runtime/heap.h"
-#include "runtime/lock.h"
+#include "kernel/lock.h"
 #include "socle.h"
 
 /* What lies below stackguard: room for a checked function's small frame (compared without its size), for the unchecked
@@ -76,8 +76,8 @@ struct g {
 	struct m *locked_m;	 /* the m whose g0 holds its foreign frames */
 	const char *waiting_for; /* in words, while G_WAITING */
 	const void *waiting_on;
-	unsigned locks;	      /* spin locks held */
-	struct lock *release; /* what park() unlocks once the context is saved */
+	unsigned locks;		   /* spin locks held */
+	struct spin_lock *release; /* what park() unlocks once the context is saved */
 	unsigned long id;
 	const char *name;
 	socle_fn fn;
@@ -124,15 +124,19 @@ struct run_queue {
 	struct g *_Atomic slot[RUN_QUEUE];
 };
 
+/* One for each CPU. Only an m on that CPU holds it, or one that was just woken to run there. */
 struct p {
-	unsigned id;
-	unsigned until_global; /* counts down: every 61st time the global queue comes first */
+	_Alignas(64) unsigned id; /* the CPU's */
+	unsigned until_global;	  /* counts down: every 61st time the global queue comes first */
 	struct run_queue queue;
 	uint32_t random; /* select's: any start is good */
-	struct lock timers_lock;
-	struct timer *timers;	 /* heap.c: earliest first */
-	volatile uint8_t due;	 /* set by the tick, for the scheduler; interrupts masked */
-	struct m *idle_m;	 /* parked with it, for want of work. Interrupts masked */
+	struct spin_lock timers_lock;
+	struct timer *timers; /* heap.c: earliest first */
+	_Atomic int64_t
+		next_timer;	 /* when that is, for handlers; INT64_MAX: there is none. Under timers_lock to write */
+	volatile uint8_t due;	 /* set by the CPU's handlers, for the scheduler; interrupts masked */
+	struct m *idle_m;	 /* parked with it, for want of work: see proc.c's `idle` */
+	bool spinning;		 /* looks for work on behalf of all */
 	bool ticking;		 /* turn_end is set */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
 	unsigned thread_turn;	 /* the same of thread_switches() */
@@ -141,9 +145,10 @@ struct p {
 };
 
 extern struct m m0;
-extern struct p p0;
+extern struct p ps[MAX_CPUS]; /* by CPU */
 
 static inline struct g *getg(void) { return (struct g *)arch_tcb(); }
+static inline struct p *this_p(void) { return &ps[arch_cpu()]; } /* whoever holds it */
 static inline SOCLE_UNCHECKED const char *g_name(const struct g *g) { return g->name != NULL ? g->name : "unnamed"; }
 /* Whether g stands for a foreign thread itself, or is the g0 of one. */
 static inline SOCLE_UNCHECKED bool is_foreign_thread(const struct g *g)
@@ -153,20 +158,20 @@ static inline SOCLE_UNCHECKED bool is_foreign_thread(const struct g *g)
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
 /* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
-static ALWAYS_INLINE void lock(struct lock *l)
+static ALWAYS_INLINE void lock(struct spin_lock *l)
 {
 	getg()->locks++;
 	spin_lock(l);
 }
 
-static ALWAYS_INLINE void unlock(struct lock *l)
+static ALWAYS_INLINE void unlock(struct spin_lock *l)
 {
 	spin_unlock(l);
 	getg()->locks--;
 }
 
 /* As lock(), of one that nobody else knows yet. */
-static ALWAYS_INLINE void lock_new(struct lock *l)
+static ALWAYS_INLINE void lock_new(struct spin_lock *l)
 {
 	getg()->locks++;
 	atomic_init(&l->held, 1);
@@ -190,7 +195,8 @@ void park_on_g0(struct tcb *old);
 void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
-void wake_idle_m(struct p *p);		 /* there is work for it. On any stack */
+bool wake_idle_m(struct p *p);		 /* there is work for it. False: it is not idle. On any stack */
+void start_ps(void);			 /* those of the other CPUs. Boot only */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
 void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
 bool hand_off(struct p *p);		 /* to an idle m, or a new one. False: no memory for one */
@@ -198,7 +204,7 @@ void bury(struct m *m);			 /* its thread parks next, for good */
 void free_dead_ms(void);		 /* not on the stack of one */
 
 /* Until ready(g); unlocks when it is safe to. Inlined: the wait is the caller's, also in tracebacks. */
-static ALWAYS_INLINE void park(struct lock *release, const char *why, const void *on)
+static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const void *on)
 {
 	struct g *g = getg();
 
@@ -277,8 +283,9 @@ bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 
-void timers_run(struct p *p);	    /* readies who waits for a time that has come, sets the hardware for the next */
-void timer_arm(struct timer *t);    /* deadline, g (the caller) or p, race are set */
+void timers_run(
+	struct p *p); /* on its CPU: readies who waits for a time that has come, sets the hardware for the next */
+void timer_arm(struct timer *t);    /* deadline, g (the caller) or fire, race are set */
 void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
 
 /* ---- preempt.c ---- */

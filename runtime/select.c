@@ -147,11 +147,11 @@ static ALWAYS_INLINE void enqueue(struct entry *e, struct race *r, struct g *g)
 /* The race is over, and its lock is held. False: somebody stands in the way. */
 static ALWAYS_INLINE bool try_leave(struct entry *e)
 {
-	struct lock *l = &e->channel->lock;
+	struct spin_lock *l = &e->channel->lock;
 
 	if (e->waiter.race == NULL)
 		return true;
-	if (!spin_try_lock(l))
+	if (!spin_try(l))
 		return false;
 	remove_waiter(e->queue, &e->waiter);
 	spin_unlock(l);

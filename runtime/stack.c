@@ -40,7 +40,7 @@ struct span {
 };
 
 static struct {
-	struct lock lock;
+	struct spin_lock lock;
 	struct stack_class class[STACK_KINDS][SIZES];
 	struct span span[SPANS];
 	atomic_int spans; /* a span never moves: handlers search without the lock */

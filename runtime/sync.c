@@ -16,8 +16,9 @@
 #include "runtime/wait.h"
 
 /* socle.h says unsigned, for C++ has no atomic_uint. */
-_Static_assert(sizeof(struct lock) == sizeof(unsigned) && _Alignof(struct lock) == _Alignof(unsigned), "struct lock");
-static inline struct lock *as_lock(unsigned *held) { return (struct lock *)held; }
+_Static_assert(sizeof(struct spin_lock) == sizeof(unsigned) && _Alignof(struct spin_lock) == _Alignof(unsigned),
+	       "struct spin_lock");
+static inline struct spin_lock *as_lock(unsigned *held) { return (struct spin_lock *)held; }
 
 static int refuse(int error)
 {

@@ -23,6 +23,14 @@ static struct g *fire_first(struct p *p)
 	return t->race == NULL || race_win(t->race, t) ? g : NULL;
 }
 
+/* p->timers_lock held. Handlers look at that, for the heap may change under their hands: the first timer may lie on a stack
+ * that another CPU has just freed. Release: see runtime_idle(). */
+static void note_first(struct p *p)
+{
+	atomic_store_explicit(&p->next_timer, p->timers != NULL ? p->timers->deadline : INT64_MAX,
+			      memory_order_release);
+}
+
 /* Each timer is done with before the lock is let go: timer_cancel() waits for it, and then the timer may be gone. */
 void timers_run(struct p *p)
 {
@@ -33,6 +41,7 @@ void timers_run(struct p *p)
 	while (p->timers != NULL && p->timers->deadline <= now)
 		if ((g = fire_first(p)) != NULL)
 			ready(g);
+	note_first(p);
 	timers_changed(p);
 	unlock(&p->timers_lock);
 }
@@ -43,13 +52,15 @@ static void insert(struct p *p, struct timer *t)
 	t->p = p;
 	t->queued = true;
 	p->timers = heap_insert(p->timers, t);
-	if (p->timers == t)
+	if (p->timers == t) {
+		note_first(p);
 		timers_changed(p);
+	}
 }
 
 void timer_arm(struct timer *t)
 {
-	struct p *p = t->g != NULL ? t->g->m->p : t->p;
+	struct p *p = this_p();
 
 	lock(&p->timers_lock);
 	insert(p, t);
@@ -61,8 +72,10 @@ void timer_cancel(struct timer *t)
 	struct p *p = t->p;
 
 	lock(&p->timers_lock);
-	if (t->queued)
+	if (t->queued) {
 		p->timers = heap_remove(p->timers, t);
+		note_first(p);
+	}
 	unlock(&p->timers_lock);
 }
 

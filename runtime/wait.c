@@ -4,10 +4,10 @@
 
 /* The race's lock comes first here, against the order, so l is only tried. It must be so: what the queue belongs to may
  * be freed as soon as w is out of it, so l may be touched only while w is known to be in. */
-void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w, struct race *r)
+void leave_queue(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, struct race *r)
 {
 	lock(&r->lock);
-	while (w->race != NULL && !spin_try_lock(l)) {
+	while (w->race != NULL && !spin_try(l)) {
 		unlock(&r->lock);
 		lock(&r->lock);
 	}
@@ -18,8 +18,8 @@ void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w, stru
 	unlock(&r->lock);
 }
 
-static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
-		       const void *on)
+static bool wait_until(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, int64_t deadline,
+		       const char *why, const void *on)
 {
 	struct race race = {0};
 	struct timer t = {.deadline = deadline, .g = w->g, .race = &race};
@@ -35,7 +35,7 @@ static bool wait_until(struct socle_waiters *q, struct lock *l, struct waiter *w
 	return race.winner == w;
 }
 
-bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
+bool wait_in(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, int64_t deadline, const char *why,
 	     const void *on)
 {
 	*w = (struct waiter){.g = getg()};

@@ -11,11 +11,11 @@
 #ifndef SOCLE_WAIT_H
 #define SOCLE_WAIT_H
 
-#include "runtime/lock.h"
+#include "kernel/lock.h"
 #include "socle.h"
 
 struct race {
-	struct lock lock;
+	struct spin_lock lock;
 	const void *winner; /* a waiter or a timer; NULL: still open */
 };
 
@@ -138,10 +138,10 @@ static inline bool has_waiter(struct socle_waiters *q)
 
 /* Waits in q, whose lock l is held, and free on return. deadline: of socle_now(), or SOCLE_FOREVER. False: that came
  * first. w lies on the caller's stack. */
-bool wait_in(struct socle_waiters *q, struct lock *l, struct waiter *w, int64_t deadline, const char *why,
+bool wait_in(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, int64_t deadline, const char *why,
 	     const void *on);
 
 /* Takes w out of q if it still is there. The race is over; its lock is not held, nor is l, that of q. */
-void leave_queue(struct socle_waiters *q, struct lock *l, struct waiter *w, struct race *r);
+void leave_queue(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, struct race *r);
 
 #endif

@@ -18,8 +18,8 @@ static void run_timers(void *unused)
 {
 	(void)unused;
 	while (!timers_stop) {
-		for (struct goroutine *g = workers; g < workers + 8; g++)
-			timers_run(&g->p);
+		for (struct p *p = ps; p < ps + MAX_CPUS; p++)
+			timers_run(p);
 		sched_yield();
 	}
 }
@@ -44,7 +44,7 @@ static void run_together(int n, void (*const fns[])(void *), void *arg)
 
 /* ---- Locks ---- */
 
-static struct lock counter_lock;
+static struct spin_lock counter_lock;
 static unsigned counter;
 
 static void counts(void *unused)
@@ -53,7 +53,7 @@ static void counts(void *unused)
 	for (int i = 0; i < ROUNDS * 5; i++) {
 		if (i % 2 == 0)
 			spin_lock(&counter_lock);
-		else if (!spin_try_lock(&counter_lock))
+		else if (!spin_try(&counter_lock))
 			continue;
 		counter++;
 		spin_unlock(&counter_lock);
@@ -69,7 +69,7 @@ static void test_locks(void)
 /* ---- Waiting in a queue with a deadline ---- */
 
 struct place {
-	struct lock lock;
+	struct spin_lock lock;
 	struct socle_waiters queue;
 	atomic_int waiting; /* how many goroutines have not ended */
 	atomic_uint woken, got;

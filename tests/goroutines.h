@@ -18,7 +18,7 @@
 struct goroutine {
 	struct g g; /* first: what the runtime knows of it */
 	struct m m;
-	struct p p;
+	unsigned cpu;
 	sem_t context;
 	pthread_t thread;
 	void (*fn)(void *);
@@ -26,6 +26,8 @@ struct goroutine {
 };
 
 _Thread_local struct tcb *current_tcb;
+_Thread_local unsigned current_cpu;
+struct p ps[MAX_CPUS];
 
 void fatal(const char *format, ...)
 {
@@ -39,6 +41,12 @@ void fatal(const char *format, ...)
 	abort();
 }
 
+void spin_wait(struct spin_lock *l)
+{
+	while (atomic_load_explicit(&l->held, memory_order_relaxed))
+		sched_yield();
+}
+
 void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 {
 	(void)to;
@@ -48,7 +56,7 @@ void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 void park_on_g0(struct tcb *old)
 {
 	struct goroutine *self = (struct goroutine *)old;
-	struct lock *release = self->g.release;
+	struct spin_lock *release = self->g.release;
 
 	self->g.locks--;
 	ASSERT(self->g.locks == 0, "park: a lock is held besides the one to release");
@@ -92,7 +100,8 @@ static inline void become(struct goroutine *self)
 {
 	current_tcb = &self->g.tcb;
 	self->g.m = &self->m;
-	self->m.p = &self->p;
+	current_cpu = self->cpu;
+	self->m.p = this_p();
 	self->g.status = G_RUNNING;
 }
 
@@ -108,7 +117,9 @@ static inline void *start_goroutine(void *arg)
 
 static inline void start(struct goroutine *g, void (*fn)(void *), void *arg)
 {
-	*g = (struct goroutine){.fn = fn, .arg = arg};
+	static unsigned cpus;
+
+	*g = (struct goroutine){.cpu = cpus++ % MAX_CPUS, .fn = fn, .arg = arg};
 	sem_init(&g->context, 0, 0);
 	pthread_create(&g->thread, NULL, start_goroutine, g);
 }

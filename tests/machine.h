@@ -13,4 +13,8 @@
 extern _Thread_local struct tcb *current_tcb; /* a host thread stands for a CPU */
 static inline struct tcb *arch_tcb(void) { return current_tcb; }
 
+#define MAX_CPUS 16
+extern _Thread_local unsigned current_cpu;
+static inline unsigned arch_cpu(void) { return current_cpu; }
+
 #endif

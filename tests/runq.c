@@ -20,7 +20,7 @@ static void test_ring_against_model(void)
 		struct g *g = &gs[i % MANY], *expected = n > 0 ? model[0] : NULL;
 
 		if (random_number() % 100 < (i / 1000 % 2 ? 70 : 30)) { /* full at times, empty at times */
-			wrong += run_queue_put(&ring, g) != (n < RUN_QUEUE);
+			wrong += run_queue_put(&ring, g, memory_order_release) != (n < RUN_QUEUE);
 			if (n < RUN_QUEUE)
 				model[n++] = g;
 		} else {
@@ -57,10 +57,11 @@ static void test_global_against_model(void)
 /* ---- several ---- */
 
 #define ROUNDS 300000
-#define TAKERS 3
+#define TAKERS 2
+#define THIEVES 2
 
 static atomic_bool over;
-static atomic_uint taken, taken_by_others, wrong_contents;
+static atomic_uint taken, taken_by_others, wrong_contents, largest_loot;
 
 /* Whoever has taken a g has it alone, and sees what was written before it was put. */
 static void take(struct g *g)
@@ -71,6 +72,13 @@ static void take(struct g *g)
 }
 
 /* What is taken goes back to the owner through the global queue. */
+static void give_back(struct g *g)
+{
+	take(g);
+	taken_by_others++;
+	global_queue_put(g);
+}
+
 static void takes(void *unused)
 {
 	struct g *g;
@@ -78,10 +86,33 @@ static void takes(void *unused)
 	(void)unused;
 	for (bool last = false; !last;) {
 		last = over;
-		while ((g = run_queue_get(&ring, memory_order_acquire)) != NULL) {
-			take(g);
-			taken_by_others++;
-			global_queue_put(g);
+		while ((g = run_queue_get(&ring, memory_order_acquire)) != NULL)
+			give_back(g);
+		sched_yield();
+	}
+}
+
+/* Half of what the owner has, or the other thief, into a ring of its own. */
+static struct run_queue stolen[THIEVES];
+
+static void steals(void *own)
+{
+	struct run_queue *mine = own, *other = &stolen[mine == stolen];
+	struct g *g;
+
+	for (bool last = false; !last;) {
+		last = over;
+		while ((g = run_queue_steal(random_number() % 4 ? &ring : other, mine)) != NULL) {
+			unsigned leave = random_number() % 8; /* for the other, who may be faster */
+
+			largest_loot =
+				mine->tail - mine->head + 1 > largest_loot ? mine->tail - mine->head + 1 : largest_loot;
+			do
+				give_back(g);
+			while (mine->tail - mine->head > leave &&
+			       (g = run_queue_get(mine, memory_order_relaxed)) != NULL);
+			while (!run_queue_empty(mine) && (g = run_queue_get(mine, memory_order_relaxed)) != NULL)
+				give_back(g);
 		}
 		sched_yield();
 	}
@@ -114,7 +145,7 @@ static void owns(void *unused)
 
 		g->id = i;
 		g->arg = (void *)(g->id * 3);
-		if (run_queue_put(&ring, g)) {
+		if (run_queue_put(&ring, g, i % 2 ? memory_order_release : memory_order_seq_cst)) {
 			put++;
 			continue;
 		}
@@ -127,19 +158,22 @@ static void owns(void *unused)
 
 static void test_takers(void)
 {
-	struct goroutine owner, takers[TAKERS];
+	struct goroutine owner, takers[TAKERS + THIEVES];
 	unsigned counted = 0;
 
 	start(&owner, owns, NULL);
 	for (int i = 0; i < TAKERS; i++)
 		start(&takers[i], takes, NULL);
+	for (int i = 0; i < THIEVES; i++)
+		start(&takers[TAKERS + i], steals, &stolen[i]);
 	join(&owner);
-	for (int i = 0; i < TAKERS; i++)
+	for (int i = 0; i < TAKERS + THIEVES; i++)
 		join(&takers[i]);
 	CHECK(taken == 0, "each is taken once");
 	CHECK(wrong_contents == 0, "as it was put");
 	for (int i = 0; i < MANY; i++)
 		counted += gs[i].callbacks;
+	CHECK(largest_loot > 1 && largest_loot <= RUN_QUEUE / 2, "thieves take several, half at most");
 	CHECK(taken_by_others > ROUNDS / 100, "the takers have some");
 	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
 }

@@ -12,13 +12,14 @@
 
 /*
  * boot: g0. fault: aborts, undefined instructions, SVC and FIQ, of which only one is ever being handled.
- * irq: interrupts. nested: a trap that came from inside one of those; nothing returns from it.
+ * irq: interrupts. nested: a trap that came from inside one of those; nothing returns from it. idle: no thread runs.
  */
 #define FIXED_STACKS(X) \
 	X(boot, 0x40000) \
 	X(fault, 0x4000) \
 	X(irq, 0x4000) \
-	X(nested, 0x2000)
+	X(nested, 0x2000) \
+	X(idle, 0x2000)
 
 /* CPSR. All code runs in SYS mode (trap.S says why); the others last for the length of a handler. */
 #define MODE_FIQ 0x11

@@ -9,13 +9,15 @@
 #define IMAGE_BASE 0x100000
 #define BOOT_GUARD 0x80000 /* under the boot stack, which comes first; of low memory nothing is mapped at all */
 
-/* boot: g0. fault: exceptions. irq: the timer. nmi: NMI and machine check. double: when no other could be entered. */
+/* boot: g0. fault: exceptions. irq: the timer. nmi: NMI and machine check. double: when no other could be entered. idle: no
+ * thread runs. */
 #define FIXED_STACKS(X)  \
 	X(boot, 0x40000) \
 	X(fault, 0x4000) \
 	X(irq, 0x4000)   \
 	X(nmi, 0x2000)   \
-	X(double, 0x2000)
+	X(double, 0x2000) \
+	X(idle, 0x2000)
 
 /* The GDT, start.S's and cpu.c's; the last is only in the one or the other. */
 #define SELECTOR_CODE 0x08

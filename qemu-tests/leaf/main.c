@@ -96,11 +96,11 @@ static void test_turns(void)
 	stop = false;
 	socle_go(stop_it, NULL);
 	CHECK(socle_foreign_call_attr(&leaf, spin_until, (void *)&stop) == 0 && stop);
-	CHECK(getg()->m->p == &p0 && getg()->call_ended == 0);
+	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0);
 	stop = false;
 	socle_go(stop_it, NULL);
 	CHECK(fail(spin_and_fail, (void *)&stop, NULL, 0) == EFAULT && stop);
-	CHECK(getg()->m->p == &p0 && getg()->call_ended == 0 && getg()->locked_m == NULL);
+	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0 && getg()->locked_m == NULL);
 	stop = false;
 	socle_go(stop_it, NULL);
 	CHECK(fail(spin_until, (void *)&stop, NULL, 128 << 10) == 0 && stop);

@@ -30,7 +30,7 @@ static void test_flag(void)
 	CHECK(socle_go(stop_it, NULL) == 0);
 	CHECK(socle_foreign_call(spin, &s) == 0);
 	CHECK(!s.gave_up && s.rounds > 0);
-	CHECK(getg()->m->p == &p0 && getg()->call_ended == 0 && getg()->locked_m == NULL);
+	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0 && getg()->locked_m == NULL);
 	CHECK(getg()->m == m && m->g0.tcb.sp == g0_sp);
 	wait_for_others();
 }
@@ -135,7 +135,7 @@ static void blocks_shortly(void *arg)
 {
 	volatile const void *local = arg;
 
-	wrong += getg()->m->p != &p0;
+	wrong += getg()->m->p != this_p();
 	in_callback++;
 	socle_sleep(MS);
 	in_callback--;
@@ -187,12 +187,12 @@ static void test_end_without_p(void)
 	socle_go(stop_after_others, NULL);
 	CHECK(socle_foreign_call_attr(&attr, spin_and_fail, &s) == -1 && errno == EFAULT);
 	CHECK(fault.address == 8 && strcmp(fault.function, "spin_and_fail") == 0);
-	CHECK(getg()->m->p == &p0 && getg()->call_ended == 0);
+	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0);
 
 	stop = false;
 	socle_go(stop_after_others, NULL);
 	CHECK(socle_try(panics, &s, &panic) == -1 && strcmp(panic.message, "enough") == 0);
-	CHECK(!s.gave_up && getg()->m->p == &p0 && getg()->callbacks == 0 && getg()->locked_m == NULL);
+	CHECK(!s.gave_up && getg()->m->p == this_p() && getg()->callbacks == 0 && getg()->locked_m == NULL);
 	CHECK(getg()->m != &m0 || m0.g0.tcb.sp == g0_sp);
 	wait_for_others();
 }

@@ -1,0 +1,398 @@
+/*
+ * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
+ * than usual.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "foreign/vendor.h"
+#include "qemu-tests/check.h"
+
+#define MS 1000000ll
+
+enum { WORKERS = 16 };
+
+static int times = 1;
+static struct socle_waitgroup running;
+static atomic_uint wrong;
+
+struct job {
+	void (*fn)(unsigned worker);
+	unsigned worker;
+};
+
+static void run_job(void *arg)
+{
+	struct job *j = arg;
+
+	j->fn(j->worker);
+	socle_waitgroup_done(&running);
+}
+
+static void run_together(int n, void (*fn)(unsigned worker))
+{
+	static struct job jobs[64];
+
+	wrong = 0;
+	socle_waitgroup_add(&running, n);
+	for (int i = 0; i < n; i++) {
+		jobs[i] = (struct job){fn, (unsigned)i};
+		CHECK(socle_go(run_job, &jobs[i]) == 0);
+	}
+	socle_waitgroup_wait(&running);
+	CHECK(wrong == 0);
+}
+
+static void wrong_if(bool condition) { wrong += condition; }
+
+/* ---- As many goroutines run at once as there are CPUs ---- */
+
+static atomic_uint here, seen_on[MAX_CPUS];
+
+/* None of them gives up its CPU: they meet only if each has one. (Or one after the other, by preemption: but then they
+ * would not be on CPUs of their own.) */
+static void meets(unsigned worker)
+{
+	unsigned n = (unsigned)socle_ncpu();
+
+	(void)worker;
+	here++;
+	while (here < n)
+		arch_pause(); /* QEMU may have one thread for all of them */
+	seen_on[arch_cpu()]++;
+	here++;
+	while (here < 2 * n)
+		arch_pause();
+}
+
+static void test_spread(void)
+{
+	int64_t start = socle_now();
+	unsigned all = 0, n = (unsigned)socle_ncpu();
+
+	here = 0;
+	memset(seen_on, 0, sizeof seen_on);
+	run_together((int)n, meets);
+	for (unsigned cpu = 0; cpu < n; cpu++)
+		all += seen_on[cpu] == 1;
+	CHECK(all == n);
+	if (n == 1)
+		return;
+	printf("spread over %u CPUs, and together again, in %d us\n", n, (int)((socle_now() - start) / 1000));
+}
+
+/* ---- Channels and locks ---- */
+
+static socle_chan *pipes[3];
+static atomic_uint senders;
+static atomic_ulong sent, received;
+
+static void sends(unsigned worker)
+{
+	for (int i = 0; i < 150 * times; i++) {
+		uintptr_t value = worker * 1000u + (unsigned)i;
+		struct socle_case cases[] = {{SOCLE_SEND, pipes[0], &value, 0},
+					     {SOCLE_SEND, pipes[1], &value, 0},
+					     {SOCLE_SEND, pipes[2], &value, 0}};
+
+		if (i % 2 == 0)
+			wrong_if(socle_chan_send(pipes[i % 3], &value) < 0);
+		else
+			while (socle_select(cases, 3, i % 5 == 0 ? socle_now() + 30000 : SOCLE_FOREVER) < 0)
+				wrong_if(errno != ETIMEDOUT);
+		sent += value;
+	}
+	if (--senders == 0)
+		for (int i = 0; i < 3; i++)
+			socle_chan_close(pipes[i]);
+}
+
+static void receives(void)
+{
+	uintptr_t value;
+	struct socle_case cases[] = {{SOCLE_RECV, pipes[2], &value, 0},
+				     {SOCLE_RECV, pipes[0], &value, 0},
+				     {SOCLE_RECV, pipes[1], &value, 0}};
+
+	for (int open = 3; open > 0;) {
+		int i = socle_select(cases, 3, socle_now() + 50000);
+
+		if (i < 0)
+			continue;
+		if (cases[i].error == 0) {
+			received += value;
+		} else {
+			cases[i].chan = NULL;
+			open--;
+		}
+	}
+}
+
+static void sends_or_receives(unsigned worker)
+{
+	if (worker % 2 == 0)
+		sends(worker);
+	else
+		receives();
+}
+
+static void test_channels(void)
+{
+	for (int i = 0; i < 3; i++)
+		pipes[i] = socle_chan_make(sizeof(uintptr_t), (size_t)i * 20);
+	senders = WORKERS / 2;
+	sent = received = 0;
+	run_together(WORKERS, sends_or_receives);
+	CHECK(sent == received && sent > 0);
+	for (int i = 0; i < 3; i++)
+		socle_chan_free(pipes[i]);
+}
+
+static struct {
+	struct socle_mutex mutex;
+	struct socle_rwlock rwlock;
+	struct socle_sem sem;
+	struct socle_cond cond;
+	unsigned by_mutex, by_rwlock, by_sem, waiting, released;
+} shared;
+
+/* All wait until the last has come. */
+static void meet_by_cond(void)
+{
+	unsigned turn;
+
+	socle_mutex_lock(&shared.mutex);
+	turn = shared.released;
+	if (++shared.waiting == WORKERS) {
+		shared.waiting = 0;
+		shared.released++;
+		socle_cond_broadcast(&shared.cond);
+	}
+	while (turn == shared.released)
+		socle_cond_wait(&shared.cond, &shared.mutex);
+	socle_mutex_unlock(&shared.mutex);
+}
+
+static void uses_locks(unsigned worker)
+{
+	(void)worker;
+	for (int i = 0; i < 100 * times; i++) {
+		socle_mutex_lock(&shared.mutex);
+		shared.by_mutex++;
+		socle_mutex_unlock(&shared.mutex);
+		socle_rwlock_rdlock(&shared.rwlock);
+		wrong_if(shared.by_rwlock > WORKERS * 100u * (unsigned)times);
+		socle_rwlock_unlock(&shared.rwlock);
+		socle_rwlock_wrlock(&shared.rwlock);
+		shared.by_rwlock++;
+		socle_rwlock_unlock(&shared.rwlock);
+		while (socle_sem_timedwait(&shared.sem, socle_now() + 20000) < 0)
+			wrong_if(errno != ETIMEDOUT);
+		shared.by_sem++;
+		socle_sem_post(&shared.sem);
+		if (i % 20 == 0)
+			meet_by_cond();
+	}
+}
+
+static void test_locks(void)
+{
+	unsigned all = WORKERS * 100u * (unsigned)times;
+
+	memset(&shared, 0, sizeof shared);
+	socle_sem_init(&shared.sem, 1);
+	run_together(WORKERS, uses_locks);
+	CHECK(shared.by_mutex == all && shared.by_rwlock == all && shared.by_sem == all);
+}
+
+/* ---- Goroutines that come and go, and their stacks ---- */
+
+static atomic_uint leaves;
+
+/* Its frames lie on memory that other CPUs have used a moment ago. */
+static __attribute__((noinline)) unsigned use_stack(unsigned depth, unsigned id)
+{
+	volatile unsigned frame[300];
+
+	for (unsigned i = 0; i < 300; i += 25)
+		frame[i] = id + i;
+	if (depth > 0)
+		wrong_if(use_stack(depth - 1, id) != id);
+	for (unsigned i = 0; i < 300; i += 25)
+		wrong_if(frame[i] != id + i);
+	return frame[0];
+}
+
+static void branch(void *arg)
+{
+	uintptr_t depth = (uintptr_t)arg;
+
+	use_stack((unsigned)depth * 3, (unsigned)socle_id());
+	if (depth == 0) {
+		leaves++;
+		socle_waitgroup_done(&running);
+		return;
+	}
+	while (socle_go(branch, (void *)(depth - 1)) < 0 || socle_go(branch, (void *)(depth - 1)) < 0)
+		wrong_if(true);
+}
+
+static void grows_tree(unsigned worker)
+{
+	for (int i = 0; i < times; i++) {
+		socle_waitgroup_add(&running, 64);
+		branch((void *)6);
+		use_stack(10 + worker, worker);
+	}
+}
+
+static void test_spawn(void)
+{
+	leaves = 0;
+	run_together(8, grows_tree);
+	CHECK(leaves == 8 * 64 * (unsigned)times);
+}
+
+/* ---- Time ---- */
+
+static void sleeps(unsigned worker)
+{
+	uint32_t x = worker + 1;
+
+	for (int i = 0; i < 15 * times; i++) {
+		int64_t ns = (x = x * 1103515245 + 12345) >> 13 & 0x7ffff, start = socle_now();
+
+		socle_sleep(ns);
+		wrong_if(socle_now() < start + ns);
+	}
+}
+
+static void test_sleep(void) { run_together(32, sleeps); }
+
+/* ---- Foreign calls, callbacks, faults ---- */
+
+static void blocks(void *worker)
+{
+	struct caller inner = {.fn = blocks, .arg = (void *)((uintptr_t)worker / 4)};
+
+	switch ((uintptr_t)worker % 4) {
+	case 0: socle_yield(); break;
+	case 1: socle_sleep(20000); break;
+	case 2: meet_by_cond(); break;
+	}
+	if (inner.arg != NULL) {
+		wrong_if(socle_foreign_call(call_back, &inner) < 0);
+		wrong_if(inner.error != 0 || !inner.intact);
+	}
+}
+
+static void calls_foreign(unsigned worker)
+{
+	for (int i = 0; i < 20 * times; i++) {
+		struct caller c = {.fn = blocks,
+				   .arg = (void *)(uintptr_t)((worker + (unsigned)i) % 2 + 4u * (worker % 3 == 0))};
+
+		wrong_if(socle_foreign_call(call_back, &c) < 0);
+		wrong_if(c.error != 0 || !c.intact);
+		if (i % 10 == 0) {
+			c = (struct caller){.fn = blocks, .arg = (void *)2};
+			wrong_if(socle_foreign_call(call_back, &c) < 0);
+		}
+	}
+}
+
+static void test_foreign(void)
+{
+	memset(&shared, 0, sizeof shared);
+	run_together(WORKERS, calls_foreign);
+}
+
+static void overflows(void *arg) { use_stack(10000, (unsigned)(uintptr_t)arg); }
+static void panics(void *arg) { socle_panic("%d", (int)(uintptr_t)arg); }
+static void reads_null(void *unused) { read_null(unused); }
+
+static void fails(unsigned worker)
+{
+	struct socle_fault fault;
+	struct socle_foreign_attr attr = {.fault = &fault};
+	struct socle_panic panic;
+
+	for (int i = 0; i < 8 * times; i++) {
+		wrong_if(socle_foreign_call_attr(&attr, read_null, NULL) != -1 || errno != EFAULT ||
+			 fault.address != 8);
+		wrong_if(socle_try(overflows, (void *)(uintptr_t)worker, &panic) != -1 ||
+			 panic.kind != SOCLE_PANIC_OVERFLOW);
+		wrong_if(socle_try(reads_null, NULL, &panic) != -1 || panic.kind != SOCLE_PANIC_MEMORY ||
+			 panic.address != 8);
+		wrong_if(socle_try(panics, (void *)(uintptr_t)i, &panic) != -1 || atoi(panic.message) != i);
+		if (i % 4 == 0)
+			wrong_if(socle_foreign_call_attr(&attr, recurse, NULL) != -1 || errno != EOVERFLOW);
+	}
+}
+
+static void test_faults(void) { run_together(WORKERS, fails); }
+
+static void computes(unsigned worker)
+{
+	int64_t until = socle_now() + (int64_t)(worker % 4) * MS;
+
+	wrong_if(socle_foreign_call(compute, &until) < 0);
+	use_stack(20, worker);
+	while (socle_now() < until + MS)
+		; /* preempted */
+}
+
+static void test_long_calls(void) { run_together(WORKERS, computes); }
+
+static void ends(void *caller)
+{
+	struct caller *c = caller;
+
+	wrong_if(!c->intact || c->error != 0);
+	socle_waitgroup_done(&running);
+}
+
+static struct caller callers[8];
+
+static void thread(void *caller)
+{
+	struct caller *c = caller;
+
+	for (int i = 0; i < 5; i++) {
+		call_back(c);
+		wrong_if(!c->intact || c->error != 0);
+	}
+	socle_callback(ends, c);
+}
+
+static void test_threads(void)
+{
+	wrong = 0;
+	socle_waitgroup_add(&running, 8);
+	for (uintptr_t i = 0; i < 8; i++) {
+		callers[i] = (struct caller){.fn = blocks, .arg = (void *)(i % 2)};
+		CHECK(socle_foreign_thread(NULL, thread, &callers[i]) == 0);
+	}
+	socle_waitgroup_wait(&running);
+	sleep_for_others();
+	CHECK(wrong == 0);
+}
+
+static void test(void)
+{
+	static void (*const tests[])(void) = {test_spread,  test_channels, test_locks,	    test_spawn,	 test_sleep,
+					      test_foreign, test_faults,   test_long_calls, test_threads};
+
+	for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) {
+		tests[i]();
+		sleep_for_others();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		times = atoi(argv[1]);
+	repeatedly(test);
+	return finish();
+}
