@@ -94,7 +94,7 @@ $(out)/no-symbols.o: tools/symbols $(out)/flags
 $(NEWLIB)/lib/libc.a:
 	@tools/newlib $(ARCH) $(newlib_host) '$(abi_cflags)'
 $(NEWLIB)/lib/libm.a: $(NEWLIB)/lib/libc.a
-$(NEWLIB)/lib/libfdt.a: | $(NEWLIB)/lib/libc.a
+$(NEWLIB)/lib/libfdt-read.a: | $(NEWLIB)/lib/libc.a
 	@tools/libfdt $(NEWLIB)
 
 runtime: $(objects) $(out)/linker.lds $(out)/no-symbols.o

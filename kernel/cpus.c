@@ -9,6 +9,8 @@
 #include "kernel/kernel.h"
 #include "kernel/lock.h"
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* none of it is in a hurry */
+
 #define DECLARE(name, bytes) extern char stack_##name##_guard[], stack_##name##_lo[], stack_##name##_hi[];
 FIXED_STACKS(DECLARE)
 
@@ -77,11 +79,4 @@ void kernel_start_cpu(unsigned cpu)
 
 unsigned cpu_count(void) { return atomic_load_explicit(&running, memory_order_acquire); }
 
-/* Reads only, so that the holder keeps the cache line to itself until it is done. */
-void spin_wait(struct spin_lock *l)
-{
-	while (atomic_load_explicit(&l->held, memory_order_relaxed)) {
-		kernel_poll_stop();
-		arch_pause();
-	}
-}
+#pragma clang attribute pop

@@ -26,7 +26,7 @@ extern char image_end[]; /* the image begins with the boot stack, and that with 
 static uint64_t page_down(uint64_t address) { return address & ~(uint64_t)(PAGE_SIZE - 1); }
 static uint64_t page_up(uint64_t address) { return page_down(address + PAGE_SIZE - 1); }
 
-static void insert_range(uint64_t lo, uint64_t hi)
+__attribute__((minsize)) static void insert_range(uint64_t lo, uint64_t hi)
 {
 	int at = frames.ranges;
 
@@ -40,7 +40,7 @@ static void insert_range(uint64_t lo, uint64_t hi)
 }
 
 /* Adds [lo, hi) less what the list of holes takes out of it. */
-static void add_range(uint64_t lo, uint64_t hi, const struct boot_range *holes, int n)
+__attribute__((minsize)) static void add_range(uint64_t lo, uint64_t hi, const struct boot_range *holes, int n)
 {
 	for (; n > 0; holes++, n--) {
 		uint64_t hole_lo = page_down(holes->base), hole_hi = page_up(holes->base + holes->size);
@@ -56,7 +56,7 @@ static void add_range(uint64_t lo, uint64_t hi, const struct boot_range *holes, 
 	insert_range(lo, hi);
 }
 
-void frames_init(const struct boot_info *info)
+__attribute__((minsize)) void frames_init(const struct boot_info *info)
 {
 	struct boot_range holes[sizeof info->reserved / sizeof info->reserved[0] + 1];
 	int n = 0;

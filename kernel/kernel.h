@@ -27,7 +27,15 @@ void kernel_start_cpu(unsigned cpu) __attribute__((noreturn));
 void kernel_interrupt(struct trap *t);
 /* Another CPU ends the image, and called arch_stop_others(): this one is not heard of again. On any stack. */
 void kernel_stop(void) __attribute__((noreturn));
-void kernel_poll_stop(void); /* calls that if it is so: in loops that wait for another CPU */
+extern atomic_uint kernel_ending; /* the CPU that ends the image, + 1; 0: none. Nothing is read for its sake: relaxed */
+/* Calls that if it is so: in loops that wait for another CPU. */
+static inline void kernel_poll_stop(void)
+{
+	unsigned cpu = atomic_load_explicit(&kernel_ending, memory_order_relaxed);
+
+	if (cpu != 0 && cpu != arch_cpu() + 1)
+		kernel_stop();
+}
 /* On a handler stack, interrupts masked. Returns when the interrupted code is to go on (or was redirected). */
 void kernel_trap(struct trap *t);
 /* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. t: what it interrupted
@@ -101,9 +109,10 @@ void thread_adopt(struct thread *t, struct tcb *tcb);	    /* makes what runs now
 void thread_wait_for_first(void) __attribute__((noreturn)); /* on another CPU's boot stack, interrupts masked */
 /* Makes a thread that is ready to run fn(arg), which must not return, on that CPU, on the stack below stack_hi. */
 void thread_start(struct thread *t, unsigned cpu, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg);
-void thread_park(void);		     /* until thread_ready(), which may have come before. On the system stack */
-void thread_yield(void);	     /* to those that are ready here. On the stack that the thread runs on */
-void thread_ready(struct thread *t); /* at most once for each park. It runs where it ran before; on any stack */
+void thread_park(void);			   /* until thread_ready(), which may have come before. On the system stack */
+void thread_park_for(struct thread *next); /* the same, having readied that one to go on here at once */
+void thread_yield(void);		   /* to those that are ready here. On the stack that the thread runs on */
+void thread_ready(struct thread *t);	   /* at most once for each park. It runs where it ran before; on any stack */
 void thread_ready_on(struct thread *t, unsigned cpu); /* the same; from now on it runs there */
 void thread_ready_first(struct thread *t);	      /* the same as thread_ready(), before all that are ready there */
 bool thread_parked(const struct thread *t); /* and off its stack, which may be freed if nobody is going to wake it */

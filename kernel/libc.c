@@ -9,6 +9,8 @@
 
 #include "kernel/kernel.h"
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* none of it is in a hurry */
+
 /* The heap is a region of addresses with nothing on either side of it, backed as it grows. */
 void *_sbrk(ptrdiff_t increment)
 {
@@ -108,3 +110,5 @@ int _kill(int pid, int signal)
 }
 
 void _exit(int status) { kernel_exit(status); }
+
+#pragma clang attribute pop

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdatomic.h> /* newlib's wants stdint.h before it */
 
+#include "kernel/kernel.h"
+
 /* On the path of every switch. What it calls when it must not go straight on is NOINLINE, to keep it short. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
@@ -23,8 +25,6 @@
 struct spin_lock {
 	atomic_uint held;
 };
-
-void spin_wait(struct spin_lock *l); /* until it seems free. cpus.c */
 
 /* May fail for no reason. */
 static ALWAYS_INLINE bool spin_try(struct spin_lock *l)
@@ -34,10 +34,20 @@ static ALWAYS_INLINE bool spin_try(struct spin_lock *l)
 	return atomic_compare_exchange_weak_explicit(&l->held, &free, 1, memory_order_acquire, memory_order_relaxed);
 }
 
+/* No call, lest all who lock save registers for it. */
 static ALWAYS_INLINE void spin_lock(struct spin_lock *l)
 {
 	while (!spin_try(l)) /* acquire: pairs with spin_unlock's release */
-		spin_wait(l);
+		arch_pause();
+}
+
+/* The same with interrupts masked: none would stop this CPU while it waits. */
+static ALWAYS_INLINE void spin_lock_masked(struct spin_lock *l)
+{
+	while (!spin_try(l)) {
+		kernel_poll_stop();
+		arch_pause();
+	}
 }
 
 static ALWAYS_INLINE void spin_unlock(struct spin_lock *l) { atomic_store_explicit(&l->held, 0, memory_order_release); }

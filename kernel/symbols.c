@@ -1,11 +1,13 @@
 /*
- * Names for addresses: the table that tools/symbols makes from the first link and the second link carries.
+ * Names for addresses: the table that tools/symbols makes from the first link and the second link carries. A name's place
+ * takes two bytes, and four more for each 256 of them.
  */
 #include "kernel/kernel.h"
 
 extern const uint32_t symbol_count;
-extern const uintptr_t symbol_addresses[];
-extern const uint32_t symbol_name_offsets[];
+extern const uint32_t symbol_addresses[];
+extern const uint32_t symbol_name_bases[];
+extern const uint16_t symbol_name_offsets[]; /* from the base of their 256 */
 extern const char symbol_names[];
 extern char text_start[], text_end[];
 
@@ -26,6 +28,7 @@ const char *symbol_name(uintptr_t pc, size_t *offset)
 	}
 	if (lo == 0)
 		return "?";
-	*offset = pc - symbol_addresses[lo - 1];
-	return symbol_names + symbol_name_offsets[lo - 1];
+	lo--;
+	*offset = pc - symbol_addresses[lo];
+	return symbol_names + symbol_name_bases[lo / 256] + symbol_name_offsets[lo];
 }

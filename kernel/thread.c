@@ -21,12 +21,12 @@
 enum { RUNNING /* or in a queue */, PARKED, WOKEN /* before it was parked */ };
 
 static struct cpu {
-	struct spin_lock lock;	    /* of the queue and `asleep`: */
-	struct thread *head, *tail; /* ready to run, in order */
-	bool asleep;		    /* nothing in the queue, nothing to do until an interrupt */
-	struct thread *current;	    /* the rest is this CPU's own. NULL: it waits */
-	struct thread *left;	    /* parks, and has just left its stack */
-	struct tcb idle;	    /* the stack that it waits on */
+	_Alignas(128) struct spin_lock lock; /* of the queue and `asleep`: */
+	struct thread *head, *tail;	     /* ready to run, in order */
+	bool asleep;			     /* nothing in the queue, nothing to do until an interrupt */
+	struct thread *current;		     /* the rest is this CPU's own. NULL: it waits */
+	struct thread *left;		     /* parks, and has just left its stack */
+	struct tcb idle;		     /* the stack that it waits on */
 	unsigned switches;
 } cpus[MAX_CPUS];
 
@@ -40,12 +40,12 @@ struct thread *thread_current(void) { return this_cpu()->current; }
 /* ---- Queues. Interrupts masked ---- */
 
 /* Wakes the CPU up, if it is another: should this one be asleep, an interrupt is being handled. */
-static void enqueue(struct thread *t, unsigned cpu, bool first)
+static NOINLINE void enqueue(struct thread *t, unsigned cpu, bool first)
 {
 	struct cpu *c = &cpus[cpu];
 
 	t->cpu = cpu;
-	spin_lock(&c->lock);
+	spin_lock_masked(&c->lock);
 	t->next = first ? c->head : NULL;
 	if (c->head == NULL)
 		c->head = c->tail = t;
@@ -75,7 +75,7 @@ static struct thread *dequeue(struct cpu *c)
 {
 	struct thread *t;
 
-	spin_lock(&c->lock);
+	spin_lock_masked(&c->lock);
 	t = take(c);
 	spin_unlock(&c->lock);
 	return t;
@@ -87,7 +87,7 @@ static struct thread *dequeue_or_sleep(struct cpu *c)
 	unsigned now = AWAKE;
 	struct thread *t;
 
-	spin_lock(&c->lock);
+	spin_lock_masked(&c->lock);
 	t = take(c);
 	if (t == NULL && !c->asleep) {
 		c->asleep = true;
@@ -104,7 +104,7 @@ bool thread_all_asleep(unsigned now) { return atomic_load_explicit(&awake, memor
 /* ---- Switching. Interrupts masked ---- */
 
 /* On a stack that was switched to: whoever was here before is off its own. Release: all that it has done. */
-static struct cpu *arrive(void)
+static NOINLINE struct cpu *arrive(void)
 {
 	struct cpu *c = this_cpu();
 	struct thread *t = c->left;
@@ -132,12 +132,14 @@ static _Noreturn void wait_for_thread(struct tcb *unused)
 	arch_resume(t->tcb);
 }
 
-/* next may be NULL. */
-static void switch_to(struct cpu *c, struct thread *next)
+/* To the next in the queue, if that is NULL. */
+static NOINLINE void switch_to(struct cpu *c, struct thread *next)
 {
 	struct thread *self = c->current;
 	void *outer_sp = self->tcb->sp;
 
+	if (next == NULL)
+		next = dequeue(c);
 	c->current = next;
 	c->switches++;
 	if (next != NULL)
@@ -150,7 +152,7 @@ static void switch_to(struct cpu *c, struct thread *next)
 
 /* ---- Beginning ---- */
 
-static struct cpu *begin_cpu(void)
+static NOINLINE struct cpu *begin_cpu(void)
 {
 	struct cpu *c = this_cpu();
 
@@ -191,6 +193,22 @@ void thread_start(struct thread *t, unsigned cpu, struct tcb *tcb, void *stack_h
 
 /* ---- Parking and waking ---- */
 
+/* True: it was parked, and is the caller's. Otherwise it wakes when it has left its stack. Release: what the thread is to
+ * find when it wakes. Acquire: what it did before it parked. */
+static inline bool wake(struct thread *t, unsigned cpu)
+{
+	unsigned state;
+
+	t->wake_cpu = cpu;
+	state = atomic_exchange_explicit(&t->state, WOKEN, memory_order_acq_rel);
+	ASSERT(state != WOKEN, "thread_ready: the thread was woken already");
+	if (state != PARKED)
+		return false;
+	t->cpu = cpu;
+	atomic_store_explicit(&t->state, RUNNING, memory_order_relaxed);
+	return true;
+}
+
 void thread_park(void)
 {
 	uintptr_t irq = arch_irq_disable();
@@ -202,8 +220,18 @@ void thread_park(void)
 		atomic_store_explicit(&self->state, RUNNING, memory_order_relaxed);
 	} else {
 		c->left = self;
-		switch_to(c, dequeue(c));
+		switch_to(c, NULL);
 	}
+	arch_irq_restore(irq);
+}
+
+void thread_park_for(struct thread *next)
+{
+	uintptr_t irq = arch_irq_disable();
+	struct cpu *c = this_cpu();
+
+	c->left = c->current; /* woken or not: arrive() sees to it */
+	switch_to(c, wake(next, c->left->cpu) ? next : NULL);
 	arch_irq_restore(irq);
 }
 
@@ -222,25 +250,18 @@ void thread_yield(void)
 	arch_irq_restore(irq);
 }
 
-/* Release: what the thread is to find when it wakes. Acquire: what it did before it parked. */
-static void wake(struct thread *t, unsigned cpu, bool first)
+static void ready(struct thread *t, unsigned cpu, bool first)
 {
 	uintptr_t irq = arch_irq_disable();
-	unsigned state;
 
-	t->wake_cpu = cpu;
-	state = atomic_exchange_explicit(&t->state, WOKEN, memory_order_acq_rel);
-	ASSERT(state != WOKEN, "thread_ready: the thread was woken already");
-	if (state == PARKED) {
-		atomic_store_explicit(&t->state, RUNNING, memory_order_relaxed);
+	if (wake(t, cpu))
 		enqueue(t, cpu, first);
-	}
 	arch_irq_restore(irq);
 }
 
-void thread_ready(struct thread *t) { wake(t, t->cpu, false); }
-void thread_ready_on(struct thread *t, unsigned cpu) { wake(t, cpu, false); }
-void thread_ready_first(struct thread *t) { wake(t, t->cpu, true); }
+void thread_ready(struct thread *t) { ready(t, t->cpu, false); }
+void thread_ready_on(struct thread *t, unsigned cpu) { ready(t, cpu, false); }
+void thread_ready_first(struct thread *t) { ready(t, t->cpu, true); }
 
 bool thread_others_ready(void) { return *(struct thread *volatile *)&this_cpu()->head != NULL; }
 unsigned thread_switches(void) { return this_cpu()->switches; }

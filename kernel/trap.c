@@ -8,9 +8,11 @@
 #include "kernel/kernel.h"
 #include "kernel/lock.h"
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* none of it is in a hurry */
+
 #define STOP_TIME 1000000000ll
 
-static atomic_uint ending;  /* the CPU that ends the image, + 1; 0: none. Nothing is read for its sake: relaxed */
+atomic_uint kernel_ending;
 static atomic_uint stopped; /* how many others do nothing any more */
 static int reporting;	    /* how many reports have begun: that CPU's */
 
@@ -22,13 +24,7 @@ void kernel_stop(void)
 		arch_halt();
 }
 
-bool kernel_is_ending(void) { return atomic_load_explicit(&ending, memory_order_relaxed) == arch_cpu() + 1; }
-
-void kernel_poll_stop(void)
-{
-	if (atomic_load_explicit(&ending, memory_order_relaxed) != 0 && !kernel_is_ending())
-		kernel_stop();
-}
+bool kernel_is_ending(void) { return atomic_load_explicit(&kernel_ending, memory_order_relaxed) == arch_cpu() + 1; }
 
 static void stop_others(void)
 {
@@ -49,7 +45,7 @@ static void end_alone(void)
 	kernel_poll_stop();
 	if (kernel_is_ending())
 		return;
-	if (!atomic_compare_exchange_strong_explicit(&ending, &none, arch_cpu() + 1, memory_order_relaxed,
+	if (!atomic_compare_exchange_strong_explicit(&kernel_ending, &none, arch_cpu() + 1, memory_order_relaxed,
 						     memory_order_relaxed))
 		kernel_stop();
 	if (cpu_count() > 1)
@@ -99,7 +95,7 @@ static void print_trap(const struct trap *t)
 
 void kernel_trap(struct trap *t)
 {
-	if ((atomic_load_explicit(&ending, memory_order_relaxed) == 0 || !kernel_is_ending()) &&
+	if ((atomic_load_explicit(&kernel_ending, memory_order_relaxed) == 0 || !kernel_is_ending()) &&
 	    t->kind != TRAP_FATAL && runtime_fault(t))
 		return;
 	begin_report();
@@ -150,3 +146,5 @@ void fatal(const char *format, ...)
 	va_start(args, format);
 	fatal_report(0, frame, frame, format, args);
 }
+
+#pragma clang attribute pop

@@ -30,7 +30,7 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 	uint64_t frame;
 	int result = -1;
 
-	spin_lock(&memory);
+	spin_lock_masked(&memory);
 	if (cpu_count() > 1 && vm_present(va)) { /* another CPU was faster */
 		spin_unlock(&memory);
 		return 0;
@@ -63,19 +63,19 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 }
 
 /* Returns where it ends. The frames are free when no CPU can reach them any more. */
-static uintptr_t release_batch(uintptr_t lo, uintptr_t hi)
+__attribute__((minsize)) static uintptr_t release_batch(uintptr_t lo, uintptr_t hi)
 {
 	uint64_t frames[BATCH], frame;
 	uintptr_t va = lo;
 	int n = 0;
 
-	spin_lock(&memory);
+	spin_lock_masked(&memory);
 	for (; va < hi && n < BATCH; va += PAGE_SIZE)
 		if ((frame = arch_unmap(va)) != NO_FRAME)
 			frames[n++] = frame;
 	spin_unlock(&memory);
 	arch_shootdown(lo, va);
-	spin_lock(&memory);
+	spin_lock_masked(&memory);
 	while (n > 0)
 		frame_free(frames[--n]);
 	spin_unlock(&memory);

@@ -7,4 +7,4 @@ LD = arm-none-eabi-ld
 target_ldflags =
 libgcc_file = /usr/lib/gcc-cross/arm-linux-gnueabihf/*/libgcc.a
 newlib_host = arm-none-eabi
-extra_libs = $(NEWLIB)/lib/libfdt.a
+extra_libs = $(NEWLIB)/lib/libfdt-read.a

@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 static bool in_fixed_guard(uintptr_t address)
 {
@@ -217,4 +218,5 @@ void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	__builtin_unreachable();
 }
 
+#pragma clang attribute pop
 #pragma clang attribute pop

@@ -14,6 +14,7 @@
 #include "runtime/runtime.h"
 
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 static struct g *libc_g(void)
 {
@@ -127,4 +128,5 @@ void __retarget_lock_acquire(_LOCK_T lock)
 }
 void __retarget_lock_release(_LOCK_T lock) { __retarget_lock_release_recursive(lock); }
 
+#pragma clang attribute pop
 #pragma clang attribute pop

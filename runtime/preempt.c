@@ -107,12 +107,14 @@ static bool turn_is_over(struct p *p, int64_t now)
 	return false;
 }
 
-/* If somebody has waited long enough for what runs here. Handlers may come while no thread does. */
+static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }
+
+/* If somebody has waited long enough for what runs here. */
 static void preempt(struct trap *t, struct p *p, int64_t now)
 {
 	const struct g *g = (const struct g *)t->tcb;
 
-	if ((turn_is_over(p, now) || p->due) && g->m != NULL && g->m->current != NULL) {
+	if ((turn_is_over(p, now) || p->due) && !no_thread_runs(t) && g->m->current != NULL) {
 		if (may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
@@ -130,7 +132,8 @@ void runtime_tick(struct trap *t)
 
 	if (next_timer(p) <= now) {
 		p->due |= TIMERS_DUE;
-		wake_idle_m(p);
+		if (wake_idle_m(p) && no_thread_runs(t))
+			return; /* it comes next, and sets the hardware when it has run the timers */
 	}
 	preempt(t, p, now);
 }
@@ -138,7 +141,7 @@ void runtime_tick(struct trap *t)
 /* Another CPU has readied a thread for this one. */
 __attribute__((weak)) void runtime_interrupt(struct trap *t)
 {
-	if (!thread_others_ready() || ((const struct g *)t->tcb)->m == NULL)
+	if (!thread_others_ready() || no_thread_runs(t))
 		return;
 	this_p()->due |= THREADS_DUE;
 	preempt(t, this_p(), clock_now());

@@ -135,7 +135,7 @@ struct p {
 	_Atomic int64_t
 		next_timer;	 /* when that is, for handlers; INT64_MAX: there is none. Under timers_lock to write */
 	volatile uint8_t due;	 /* set by the CPU's handlers, for the scheduler; interrupts masked */
-	struct m *idle_m;	 /* parked with it, for want of work: see proc.c's `idle` */
+	struct m *idle_m;	 /* parked with it, for want of work: see idle.c */
 	bool spinning;		 /* looks for work on behalf of all */
 	bool ticking;		 /* turn_end is set */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
@@ -195,13 +195,7 @@ void park_on_g0(struct tcb *old);
 void ready(struct g *g);
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
-bool wake_idle_m(struct p *p);		 /* there is work for it. False: it is not idle. On any stack */
-void start_ps(void);			 /* those of the other CPUs. Boot only */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
-void get_p_back(void *m);		 /* for its goroutine to go on. On g0 */
-bool hand_off(struct p *p);		 /* to an idle m, or a new one. False: no memory for one */
-void bury(struct m *m);			 /* its thread parks next, for good */
-void free_dead_ms(void);		 /* not on the stack of one */
 
 /* Until ready(g); unlocks when it is safe to. Inlined: the wait is the caller's, also in tracebacks. */
 static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const void *on)
@@ -213,6 +207,25 @@ static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const
 	g->waiting_on = on;
 	arch_mcall(&g->m->g0.tcb, park_on_g0);
 }
+
+/* ---- m.c: on g0 ---- */
+
+bool hand_off(struct p *p);	 /* to an idle m, or a new one. False: no memory for one */
+void stop_locked_m(struct m *m); /* the goroutine that it is locked to cannot run yet: others may, on another m */
+void start_locked_m(struct m *m, struct g *g); /* g runs on another m, which gets our p */
+void get_p_back(void *m);		       /* for its goroutine to go on */
+void bury(struct m *m);			       /* its thread parks next, for good */
+void free_dead_ms(void);		       /* not on the stack of one */
+void start_ps(void);			       /* those of the other CPUs. Boot only */
+
+/* ---- idle.c ---- */
+
+extern atomic_uint idle_ps; /* a bit for each idle p. Who clears it wakes p->idle_m */
+static ALWAYS_INLINE bool any_idle(void) { return atomic_load_explicit(&idle_ps, memory_order_seq_cst) != 0; }
+void wake_one(void);	       /* if any is idle: there is a goroutine in some queue */
+bool wake_idle_m(struct p *p); /* there is work for it. False: it is not idle. On any stack */
+void look_for_p(struct p *p);  /* for a goroutine in a queue. Until one is found, p's turns are of limited length */
+struct g *find_elsewhere(struct m *m); /* on another CPU; or waits. NULL: there is something to be done. On g0 */
 
 /* ---- foreign.c ---- */
 

@@ -78,7 +78,7 @@ static struct stack_class *find_class(size_t size, enum stack_kind kind)
 }
 
 /* A new span: at least one slot, twice the last one's size, less where the arena is nearly full. */
-static struct span *add_span(struct stack_class *c)
+static NOINLINE __attribute__((minsize)) struct span *add_span(struct stack_class *c)
 {
 	int spans = atomic_load_explicit(&arena.spans, memory_order_relaxed);
 	uintptr_t lo = spans == 0 ? ARENA_LO : arena.span[spans - 1].hi;
@@ -132,7 +132,7 @@ static void init_stack(struct stack *s, struct stack_class *c)
 	s->touched = end - PAGE_SIZE;
 }
 
-static struct stack *unused_stack(struct stack_class *c)
+static NOINLINE __attribute__((minsize)) struct stack *unused_stack(struct stack_class *c)
 {
 	uintptr_t end;
 	struct stack *s;

@@ -41,12 +41,6 @@ void fatal(const char *format, ...)
 	abort();
 }
 
-void spin_wait(struct spin_lock *l)
-{
-	while (atomic_load_explicit(&l->held, memory_order_relaxed))
-		sched_yield();
-}
-
 void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 {
 	(void)to;

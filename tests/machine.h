@@ -10,8 +10,11 @@
 #define ARENA_LO 0x550000000000ul
 #define ARENA_HI 0x551000000000ul
 
+#include <sched.h>
+
 extern _Thread_local struct tcb *current_tcb; /* a host thread stands for a CPU */
 static inline struct tcb *arch_tcb(void) { return current_tcb; }
+static inline void arch_pause(void) { sched_yield(); }
 
 #define MAX_CPUS 16
 extern _Thread_local unsigned current_cpu;

@@ -4,7 +4,7 @@
 #include "arch/armv7a/cpu.h"
 
 /* The compiler was told -mcpu=cortex-a7 -mfpu=neon-vfpv4: ARM ARM B4.1.82, B7.1.7 say where a CPU says so. */
-void cpu_check(void)
+__attribute__((minsize)) void cpu_check(void)
 {
 	uint32_t divide = CP15_READ(0, c0, c2, 0) >> 24 & 0xf; /* ID_ISAR0: 2, SDIV and UDIV in ARM state */
 	uint32_t timer = CP15_READ(0, c0, c1, 1) >> 16 & 0xf;  /* ID_PFR1: 1, the generic timer */
@@ -36,7 +36,7 @@ void arch_idle(void)
 	__asm__ volatile("dsb\n\twfi\n\tcpsie i\n\tisb\n\tcpsid i" : : : "memory");
 }
 
-void arch_print_regs(const struct trap *t)
+__attribute__((minsize)) void arch_print_regs(const struct trap *t)
 {
 	const struct arch_regs *regs = t->regs;
 	static const char *const names[] = {"r0", "r1", "r2",  "r3",  "r4",  "r5", "r6", "r7",

@@ -43,7 +43,7 @@ static const struct {
 
 extern char image_end[], text_start[], text_end[], rodata_start[], rodata_end[];
 
-static void provide_sections(uintptr_t lo, uintptr_t hi, uint32_t attributes)
+__attribute__((minsize)) static void provide_sections(uintptr_t lo, uintptr_t hi, uint32_t attributes)
 {
 	for (uintptr_t i = lo / MIB; i <= (hi - 1) / MIB; i++)
 		provisional_table[i] = i * MIB | SECTION | SECTION_AP | attributes;
@@ -51,7 +51,7 @@ static void provide_sections(uintptr_t lo, uintptr_t hi, uint32_t attributes)
 
 /* With the MMU and the data cache off: so the tables are in memory when the walker is let loose. Nothing else may be
  * written here, but a little stack: start.S says why. */
-void mmu_provisional(uintptr_t tree)
+__attribute__((minsize)) void mmu_provisional(uintptr_t tree)
 {
 	uintptr_t ram_end = BOARD_RAM_BASE + BOARD_RAM_SIZE;
 
@@ -85,7 +85,7 @@ static void set_entry(uint32_t *entry, uint32_t value)
 }
 
 /* A second level for the MiB of va: a quarter of the frame its neighbours use, or of a new one. */
-static int add_second_level(uintptr_t va)
+static __attribute__((noinline, minsize)) int add_second_level(uintptr_t va)
 {
 	uint32_t *group = &mmu_table[va / MIB & ~3u], quarter = va / MIB & 3;
 	uint64_t frame = NO_FRAME;

@@ -1,0 +1,188 @@
+/*
+ * Who has nothing to run, and who wakes whom. A p is idle when its m is parked with it; one more may be looking for work,
+ * spinning, so that CPUs are not woken and put to sleep again for each goroutine that is readied. Neither must miss the
+ * last one:
+ *
+ *	ready()                       find_elsewhere()
+ *	  put it in the queue           nobody spins now
+ *	  anyone idle?                  this p is idle
+ *	  nobody spinning?              anyone in a queue?
+ *	  wake one, it spins            sleep
+ *
+ * All of these are sequentially consistent, so either the left side finds somebody idle, and nobody spinning, or the
+ * right side finds the goroutine. (Go's proc.c, "Worker thread parking/unparking".) tests/models/idle.pml
+ */
+#include "runtime/runq.h"
+#include "runtime/runtime.h"
+
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* who waits has time */
+
+#define ROUNDS 32 /* of looking, before a p sleeps: each as long as it takes to ask all */
+
+_Alignas(64) atomic_uint idle_ps;
+static atomic_uint spinning; /* 0 or 1 */
+
+/* ---- Waking ---- */
+
+static SOCLE_UNCHECKED bool take_idle(struct p *p)
+{
+	return atomic_fetch_and_explicit(&idle_ps, ~(1u << p->id), memory_order_seq_cst) >> p->id & 1;
+}
+
+/* p was taken. First in line: a sleeper waits for no turns of threads that compute. */
+static SOCLE_UNCHECKED void wake(struct p *p) { thread_ready_first(&p->idle_m->thread); }
+
+SOCLE_UNCHECKED bool wake_idle_m(struct p *p)
+{
+	bool taken = take_idle(p);
+
+	if (taken)
+		wake(p);
+	return taken;
+}
+
+/* Unless one looks for work anyway. */
+SOCLE_UNCHECKED void wake_one(void)
+{
+	unsigned none = 0, ids = atomic_load_explicit(&idle_ps, memory_order_seq_cst);
+	struct p *p;
+
+	if (ids == 0 ||
+	    !atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst, memory_order_seq_cst))
+		return;
+	do {
+		p = &ps[__builtin_ctz(ids)];
+		if (take_idle(p)) {
+			p->spinning = true;
+			wake(p);
+			return;
+		}
+		ids = atomic_load_explicit(&idle_ps, memory_order_seq_cst);
+	} while (ids != 0);
+	atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+}
+
+SOCLE_UNCHECKED void look_for_p(struct p *p)
+{
+	if (!p->ticking)
+		start_turn(p);
+	wake_one();
+}
+
+/* ---- Looking ---- */
+
+static NOINLINE bool anyone_runnable_anywhere(void)
+{
+	for (struct p *p = ps; p < ps + cpu_count(); p++)
+		if (!run_queue_empty(&p->queue))
+			return true;
+	return !global_queue_empty();
+}
+
+static NOINLINE struct g *steal(struct p *p)
+{
+	unsigned n = cpu_count(), first = p->random += 0x9e3779b9;
+	struct g *g;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct p *victim = &ps[(first + i) % n];
+
+		if (victim != p && (g = run_queue_steal(&victim->queue, &p->queue)) != NULL)
+			return g;
+	}
+	return NULL;
+}
+
+static struct g *look_everywhere(struct p *p)
+{
+	struct g *g = run_queue_get(&p->queue, memory_order_relaxed);
+
+	if (g == NULL)
+		g = global_queue_get();
+	return g != NULL ? g : steal(p);
+}
+
+/* Whoever put a goroutine in a queue meanwhile has left it to us to see to it. */
+static void stop_spinning(struct p *p)
+{
+	p->spinning = false;
+	atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+	if (anyone_runnable_anywhere())
+		wake_one();
+}
+
+static bool start_spinning(struct p *p)
+{
+	unsigned none = 0;
+
+	return p->spinning = cpu_count() > 1 &&
+			     atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst,
+								     memory_order_seq_cst);
+}
+
+static NOINLINE struct g *spin(struct p *p)
+{
+	struct g *g = NULL;
+
+	for (int i = 0; i < ROUNDS && !p->due && (g = look_everywhere(p)) == NULL; i++)
+		arch_pause();
+	stop_spinning(p);
+	return g;
+}
+
+/* ---- Sleeping ---- */
+
+/* Nothing to run, but other threads may have. With interrupts masked, so that a tick comes before or finds p idle. Who
+ * has found it idle since wakes it up, and that is waited for. */
+static void wait_for_work(struct m *m, struct p *p)
+{
+	uintptr_t irq = arch_irq_disable();
+
+	p->idle_m = m;
+	atomic_fetch_or_explicit(&idle_ps, 1u << p->id, memory_order_seq_cst);
+	if (!(p->due || anyone_runnable_anywhere()) || !take_idle(p))
+		thread_park();
+	arch_irq_restore(irq);
+}
+
+struct g *find_elsewhere(struct m *m)
+{
+	struct p *p = m->p;
+	struct g *g = NULL;
+
+	if (start_spinning(p))
+		g = spin(p);
+	else if (cpu_count() > 1)
+		g = steal(p);
+	if (g != NULL)
+		return g;
+	wait_for_work(m, p);
+	return p->spinning ? spin(p) : NULL;
+}
+
+/* ---- Nobody can ever run again ---- */
+
+static void deadlock(void)
+{
+	int waiting = 0, threads = 0;
+
+	for (struct g *g = all_gs(); g != NULL; g = g->all) {
+		waiting += g->status != G_DEAD;
+		threads += g->status != G_DEAD && is_foreign_thread(g);
+	}
+	if (waiting == 0)
+		fatal("no goroutines are left, and main did not return: it called socle_exit()");
+	fatal("all goroutines%s are asleep - deadlock!", threads > 0 ? " and foreign threads" : "");
+}
+
+/* No thread can run, and no tick will come. If one has come, and gone, since we looked, not all are asleep since then. */
+void runtime_idle(unsigned now)
+{
+	for (struct p *p = ps; p < ps + cpu_count(); p++)
+		if (atomic_load_explicit(&p->next_timer, memory_order_acquire) != INT64_MAX || p->due)
+			return;
+	if (thread_all_asleep(now))
+		deadlock();
+}
+
+#pragma clang attribute pop
