@@ -87,8 +87,11 @@ static NOINLINE struct g *steal(struct p *p)
 	for (unsigned i = 0; i < n; i++) {
 		struct p *victim = &ps[(first + i) % n];
 
-		if (victim != p && (g = run_queue_steal(&victim->queue, &p->queue)) != NULL)
-			return g;
+		if (victim == p || (g = run_queue_steal(&victim->queue, &p->queue)) == NULL)
+			continue;
+		if (!p->ticking && !run_queue_empty(&p->queue))
+			start_turn(p); /* the others wait behind g now */
+		return g;
 	}
 	return NULL;
 }
