@@ -13,6 +13,7 @@
 
 #define TURN 10000000ll /* 10 ms, Go's */
 #define RETRY 100000ll
+#define NEXT_TURN ~0u /* no until_global: whoever runs when the tick looks next has only begun */
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */
@@ -118,6 +119,7 @@ static void preempt(struct trap *t, struct p *p, int64_t now)
 		if (may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
+			p->turn = NEXT_TURN;
 		}
 		p->ticking = true;
 		p->turn_end = now + retry_after(now);
