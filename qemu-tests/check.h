@@ -40,11 +40,18 @@ static inline bool others_are_left(void)
 	return others > 0;
 }
 
+/* In loops that wait for others: where QEMU has one thread for all CPUs, they get on by that. */
+static inline void let_others_run(void)
+{
+	arch_pause();
+	socle_yield();
+}
+
 /* Until all goroutines but the caller, and all foreign threads, have ended. */
 static inline void wait_for_others(void)
 {
 	do
-		socle_yield();
+		let_others_run();
 	while (others_are_left());
 }
 
@@ -53,6 +60,35 @@ static inline void sleep_for_others(void)
 {
 	while (others_are_left())
 		socle_sleep(100000);
+}
+
+/* Whether it comes to be so, however little time the host has for us. */
+#define SOON(condition)                                                                            \
+	({                                                                                         \
+		for (int64_t end = socle_now() + 5000000000ll; !(condition) && socle_now() < end;) \
+			socle_sleep(100000);                                                       \
+		(condition);                                                                       \
+	})
+
+static inline bool one_cpu(void) { return socle_ncpu() == 1; }
+
+/* The caller's m holds its CPU's p. Once more if the caller was moved to another CPU in between. */
+static inline bool holds_p(void)
+{
+	bool holds = false;
+
+	for (int i = 0; i < 10 && !holds; i++)
+		holds = getg()->m->p == this_p();
+	return holds;
+}
+
+/* The caller is alone. */
+static inline bool no_timers(void)
+{
+	for (const struct p *p = ps; p < ps + socle_ncpu(); p++)
+		if (p->timers != NULL)
+			return false;
+	return true;
 }
 
 /* Free frames and stacks in use; but for m's that are kept for later: it is chance which are, and how deep their foreign

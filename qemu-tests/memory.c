@@ -82,16 +82,14 @@ static void all(void)
 	CHECK(first > 1000);
 	socle_yield();
 	CHECK(socle_chan_close(gate) == 0);
-	while (stacks_in_use() > 1)
-		socle_yield();
+	wait_for_others();
 	socle_chan_free(gate);
 	gate = socle_chan_make(0, 0);
 	second = fill();
 	CHECK(second >= first);
 	socle_yield();
 	socle_chan_close(gate);
-	while (stacks_in_use() > 1)
-		socle_yield();
+	wait_for_others();
 	socle_chan_free(gate);
 }
 

@@ -383,7 +383,7 @@ static void test_deadline(void)
 	CHECK(socle_select(cases, 1, deadline) == -1 && errno == ETIMEDOUT);
 	CHECK(socle_now() >= deadline);
 	CHECK(!can_send(c, 1));
-	CHECK(this_p()->timers == NULL);
+	CHECK(no_timers());
 	socle_chan_free(c);
 }
 
@@ -437,7 +437,7 @@ static void test_too_late(void)
 /* A sleeping sender and a deadline for the same moment, many times: every element arrives exactly once. */
 static socle_chan *raced;
 static int64_t moment;
-static bool sender_done;
+static atomic_bool sender_done;
 
 static void sends_at_moment(void *value)
 {
@@ -464,10 +464,10 @@ static void test_race(void)
 		}
 		lost += in != i;
 		while (!sender_done)
-			socle_yield();
+			let_others_run();
 	}
 	CHECK(lost == 0);
-	CHECK(this_p()->timers == NULL);
+	CHECK(no_timers());
 	socle_chan_free(raced);
 }
 
@@ -489,8 +489,7 @@ static void test_many(void)
 		socle_go(selects, &s);
 		wrong += socle_select(cases, SOCLE_SELECT_MAX, SOCLE_FOREVER) != (i * 37 + 11) % SOCLE_SELECT_MAX ||
 			 in != i;
-		while (s.index == -2)
-			socle_yield();
+		wait_for_others();
 		wrong += s.index != 0;
 	}
 	CHECK(wrong == 0);
@@ -543,12 +542,12 @@ static void test_crowd(void)
 		socle_go(mingles, &values[i]);
 	}
 	while (exchanges < 10000)
-		socle_yield();
+		let_others_run();
 	socle_chan_close(quit);
 	while (gone < CROWD)
-		socle_yield();
+		let_others_run();
 	CHECK(sent == received && sent > 0);
-	CHECK(this_p()->timers == NULL);
+	CHECK(no_timers());
 	for (int k = 0; k < CHANNELS; k++)
 		socle_chan_free(crowd_chans[k]);
 	socle_chan_free(quit);
@@ -594,7 +593,7 @@ static void test_callbacks(void)
 	for (int i = IN_CALLBACKS - 1; i >= 0; i--)
 		socle_chan_send(into[i], &(int){i * 3});
 	while (finished < IN_CALLBACKS)
-		socle_yield();
+		let_others_run();
 	for (int i = 0; i < IN_CALLBACKS; i++) {
 		CHECK(got[i] == i * 3);
 		socle_chan_free(into[i]);

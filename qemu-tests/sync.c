@@ -43,7 +43,8 @@ static void test_mutex_free(void)
 
 enum { CROWD = 40, ROUNDS = 50 };
 static struct socle_waitgroup crowd;
-static int shared, inside;
+static int inside;
+static volatile int shared;
 static atomic_int overlaps;
 
 static void adds(void *arg)
@@ -281,7 +282,7 @@ static void test_cond_timeout(void)
 	CHECK(socle_mutex_trylock(&mutex) == -1); /* locked again */
 	CHECK(socle_cond_timedwait(&cond, &mutex, 0) == -1 && errno == ETIMEDOUT);
 	socle_mutex_unlock(&mutex);
-	CHECK(cond.waiters.head == NULL && this_p()->timers == NULL);
+	CHECK(cond.waiters.head == NULL && no_timers());
 }
 
 static void waits_a_while(void *letter)
@@ -558,7 +559,7 @@ static void test_callbacks(void)
 	socle_yield();
 	socle_mutex_unlock(&mutex);
 	while (shared < 10)
-		socle_yield();
+		let_others_run();
 	for (int i = 0; i < 10; i++)
 		socle_sem_post(&sem);
 	socle_waitgroup_wait(&crowd);

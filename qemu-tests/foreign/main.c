@@ -25,8 +25,8 @@ static void test_one(void)
 	CHECK(socle_foreign_call(large_frame, &f) == 0);
 	CHECK(called == 100 && f.error == 0);
 	CHECK(f.intact && f.aligned && f.sum == 1.5 + 2.25 * 4.125);
-	CHECK(getg()->m == m && m->g0.tcb.sp == g0_sp);
-	CHECK(getg()->locked_m == NULL && m->locked_g == NULL && getg()->callbacks == 0);
+	CHECK(!one_cpu() || (getg()->m == m && m->g0.tcb.sp == g0_sp && m->locked_g == NULL));
+	CHECK(getg()->locked_m == NULL && getg()->callbacks == 0);
 }
 
 /* ---- where a callback's stack begins must not creep ---- */
@@ -123,7 +123,8 @@ struct blocked {
 	struct frame f;
 };
 
-static int finished[BLOCKED], finishes;
+static int finished[BLOCKED];
+static atomic_int finishes;
 
 static void block(void *arg)
 {
@@ -142,7 +143,8 @@ static void blocked_goroutine(void *arg)
 
 	b->f = (struct frame){.bytes = 16 * KIB, .callback = block, .arg = b, .times = 1};
 	CHECK(socle_foreign_call(large_frame, &b->f) == 0);
-	finished[finishes++] = b->id;
+	finished[finishes] = b->id; /* one at a time */
+	finishes++;
 }
 
 static int busy;
@@ -180,7 +182,7 @@ static void test_blocked(void)
 
 		CHECK(socle_chan_send(b[who].wake, &n) == 0);
 		while (finishes <= i)
-			socle_yield();
+			let_others_run();
 		order_right += finished[i] == who;
 	}
 	for (int i = 0; i < BLOCKED; i++) {

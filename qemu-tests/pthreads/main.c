@@ -43,7 +43,7 @@ static void goes_through(void *unused)
 {
 	(void)unused;
 	CHECK(socle_foreign_call(wait_at_gate, &gate) == 0);
-	CHECK(getg()->m->p == this_p());
+	CHECK(holds_p());
 	through++;
 }
 

