@@ -88,6 +88,7 @@ void foreign_park(const char *why, const void *on)
 	g->waiting_for = why;
 	g->waiting_on = on;
 	g->status = G_WAITING;
+	chaos_stall();
 	thread_park();
 	g->status = G_RUNNING;
 }

@@ -52,8 +52,10 @@ SOCLE_UNCHECKED void wake_one(void)
 		return;
 	do {
 		p = &ps[__builtin_ctz(ids)];
+		chaos_stall();
 		if (take_idle(p)) {
 			p->spinning = true;
+			chaos_stall();
 			wake(p);
 			return;
 		}
@@ -110,6 +112,7 @@ static void stop_spinning(struct p *p)
 {
 	p->spinning = false;
 	atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+	chaos_stall();
 	if (anyone_runnable_anywhere())
 		wake_one();
 }
@@ -129,6 +132,7 @@ static NOINLINE struct g *spin(struct p *p)
 
 	for (int i = 0; i < ROUNDS && !p->due && (g = look_everywhere(p)) == NULL; i++)
 		arch_pause();
+	chaos_stall();
 	stop_spinning(p);
 	return g;
 }
@@ -143,6 +147,7 @@ static void wait_for_work(struct m *m, struct p *p)
 
 	p->idle_m = m;
 	atomic_fetch_or_explicit(&idle_ps, 1u << p->id, memory_order_seq_cst);
+	chaos_stall();
 	if (!(p->due || anyone_runnable_anywhere()) || !take_idle(p))
 		thread_park();
 	arch_irq_restore(irq);

@@ -70,6 +70,7 @@ NOINLINE bool hand_off(struct p *p)
 	if (m == NULL)
 		return start_new_m(p);
 	m->next_p = p;
+	chaos_stall();
 	thread_ready_on(&m->thread, p->id);
 	return true;
 }
@@ -84,6 +85,7 @@ static void take_p(struct m *m)
 static void park_m(struct m *m)
 {
 	m->p = NULL;
+	chaos_stall();
 	thread_park();
 	take_p(m);
 }
@@ -160,6 +162,7 @@ void bury(struct m *m)
 	lock(&ms.lock);
 	put(&ms.dead, m);
 	unlock(&ms.lock);
+	chaos_stall();
 }
 
 /* g can run, but only on its own m: that gets our p, and we wait for another. */
@@ -173,6 +176,7 @@ void start_locked_m(struct m *m, struct g *g)
 	unlock(&ms.lock);
 	if (dead != NULL)
 		free_ms(dead);
+	chaos_stall();
 	other->next_p = m->p;
 	m->p = NULL;
 	thread_park_for(&other->thread);
@@ -188,6 +192,7 @@ void get_p_back(void *arg)
 	g->locked_m = m;
 	g->status = G_RUNNABLE;
 	global_queue_put(g);
+	chaos_stall();
 	if (!wake_idle_m(this_p())) /* whose m is on this CPU too */
 		look_for_p(this_p());
 	park_m(m);

@@ -18,6 +18,7 @@
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */
 static uint32_t chaos[MAX_CPUS];
+bool chaos_started;
 
 /* What end_turn() needs of the interrupted stack, above its stackguard. */
 #define ROOM (REDIRECT_GAP + REDIRECT_ROOM + 512)
@@ -26,6 +27,7 @@ static uint32_t chaos[MAX_CPUS];
 
 void chaos_start(uint32_t seed)
 {
+	chaos_started = true;
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
 		chaos[cpu] = (seed + cpu * 2654435769u) | (cpu > 0);
 }
@@ -40,7 +42,17 @@ uint32_t chaos_random(void)
 	return *x ^= *x << 5;
 }
 
-static int64_t length(int64_t usual) { return chaos[0] == 0 ? usual : 2000 + chaos_random() % 100000; }
+/* Mostly a moment, sometimes long enough for a whole switch. Where QEMU has one thread for all CPUs, the next one goes on
+ * meanwhile. */
+void chaos_stall_now(void)
+{
+	uint32_t r = chaos_random();
+
+	for (uint32_t n = r % (1u << (r >> 29)); n > 0; n--)
+		arch_pause();
+}
+
+static int64_t length(int64_t usual) { return !chaos_started ? usual : 2000 + chaos_random() % 100000; }
 
 /* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. */
 static int64_t retry_after(int64_t now) { return length(RETRY + ((uint32_t)now * 2654435769u >> 16)); }

@@ -66,6 +66,7 @@ static void wait_as(struct sleeper *w, const char *why)
 	w->thread = thread_current();
 	put_last(w);
 	unlock(&pthreads);
+	chaos_stall();
 	foreign_park(why, w->on);
 }
 

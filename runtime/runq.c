@@ -23,6 +23,7 @@ struct g *run_queue_steal(struct run_queue *from, struct run_queue *own)
 			atomic_store_explicit(slot(own, tail + i - 1),
 					      atomic_load_explicit(slot(from, head + i), memory_order_relaxed),
 					      memory_order_relaxed);
+		chaos_stall();
 	} while (!atomic_compare_exchange_strong_explicit(&from->head, &head, head + n, memory_order_release,
 							  memory_order_acquire));
 	atomic_store_explicit(&own->tail, tail + n - 1, memory_order_release);

@@ -307,6 +307,14 @@ void timers_changed(struct p *p); /* sets the hardware for the earliest timer or
 void start_turn(struct p *p);	  /* the running goroutine has others waiting behind it */
 void chaos_start(uint32_t seed);  /* not 0 */
 uint32_t chaos_random(void);	  /* 0: there is no chaos */
+extern bool chaos_started;
+void chaos_stall_now(void);
+/* Where another CPU could come in between; not where it would cost the usual case. */
+static ALWAYS_INLINE void chaos_stall(void)
+{
+	if (__builtin_expect(chaos_started, false))
+		chaos_stall_now();
+}
 
 /* boot/, arch/, kernel/ and runtime/ lie together (linker.ld): a fault there is ours, and it is never preempted. */
 extern char core_text_start[], core_text_end[];

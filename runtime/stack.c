@@ -184,6 +184,7 @@ void stack_free(struct stack *s)
 
 	ASSERT(s->in_use, "stack_free: the stack is free already");
 	if (s->touched < top) {
+		chaos_stall();
 		vm_release(s->touched, top);
 		s->touched = top;
 	}

@@ -39,8 +39,10 @@ void timers_run(struct p *p)
 
 	lock(&p->timers_lock);
 	while (p->timers != NULL && p->timers->deadline <= now)
-		if ((g = fire_first(p)) != NULL)
+		if ((g = fire_first(p)) != NULL) {
+			chaos_stall();
 			ready(g);
+		}
 	note_first(p);
 	timers_changed(p);
 	unlock(&p->timers_lock);
@@ -71,6 +73,7 @@ void timer_cancel(struct timer *t)
 {
 	struct p *p = t->p;
 
+	chaos_stall();
 	lock(&p->timers_lock);
 	if (t->queued) {
 		p->timers = heap_remove(p->timers, t);

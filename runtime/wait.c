@@ -9,6 +9,7 @@ void leave_queue(struct socle_waiters *q, struct spin_lock *l, struct waiter *w,
 	lock(&r->lock);
 	while (w->race != NULL && !spin_try(l)) {
 		unlock(&r->lock);
+		chaos_stall();
 		lock(&r->lock);
 	}
 	if (w->race != NULL) {
@@ -29,7 +30,9 @@ static bool wait_until(struct socle_waiters *q, struct spin_lock *l, struct wait
 	put_waiter(q, w);
 	timer_arm(&t);
 	unlock(l);
+	chaos_stall();
 	park(&race.lock, why, on);
+	chaos_stall();
 	timer_cancel(&t);
 	leave_queue(q, l, w, &race);
 	return race.winner == w;

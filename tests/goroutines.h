@@ -41,6 +41,16 @@ void fatal(const char *format, ...)
 	abort();
 }
 
+bool chaos_started = true;
+
+void chaos_stall_now(void)
+{
+	static _Thread_local unsigned n;
+
+	if (n++ % 16 == 0)
+		sched_yield();
+}
+
 void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 {
 	(void)to;
