@@ -88,6 +88,14 @@ static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)fr
 
 int vm_back(uintptr_t lo, uintptr_t hi);     /* backs absent pages; all, or none and -1: out of frames */
 void vm_release(uintptr_t lo, uintptr_t hi); /* gives back whatever is backed there */
+/* The same, of many ranges: the other CPUs are told to forget their pages when there are enough. Zero at first. */
+struct vm_batch {
+	int n;
+	uintptr_t lo, hi; /* of the pages */
+	uint64_t frames[32];
+};
+void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi);
+void vm_batch_release(struct vm_batch *b);
 bool vm_present(uintptr_t va);
 /* One page, on a handler's stack with interrupts masked. emergency: may use the frames that are kept for panics. */
 int vm_back_in_handler(uintptr_t va, bool emergency);

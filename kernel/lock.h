@@ -27,7 +27,7 @@ struct spin_lock {
 };
 
 /* May fail for no reason. */
-static ALWAYS_INLINE bool spin_try(struct spin_lock *l)
+static inline bool spin_try(struct spin_lock *l)
 {
 	unsigned free = 0;
 
@@ -35,14 +35,14 @@ static ALWAYS_INLINE bool spin_try(struct spin_lock *l)
 }
 
 /* No call, lest all who lock save registers for it. */
-static ALWAYS_INLINE void spin_lock(struct spin_lock *l)
+static inline void spin_lock(struct spin_lock *l)
 {
 	while (!spin_try(l)) /* acquire: pairs with spin_unlock's release */
 		arch_pause();
 }
 
 /* The same with interrupts masked: none would stop this CPU while it waits. */
-static ALWAYS_INLINE void spin_lock_masked(struct spin_lock *l)
+static inline void spin_lock_masked(struct spin_lock *l)
 {
 	while (!spin_try(l)) {
 		kernel_poll_stop();
@@ -50,6 +50,6 @@ static ALWAYS_INLINE void spin_lock_masked(struct spin_lock *l)
 	}
 }
 
-static ALWAYS_INLINE void spin_unlock(struct spin_lock *l) { atomic_store_explicit(&l->held, 0, memory_order_release); }
+static inline void spin_unlock(struct spin_lock *l) { atomic_store_explicit(&l->held, 0, memory_order_release); }
 
 #endif

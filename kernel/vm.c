@@ -13,8 +13,6 @@
 /* Deeper than anything below here goes; within the slack that every checked caller has left (STACK_SLACK). */
 #define DEPTH 1024
 
-#define BATCH 32 /* pages that the other CPUs are told of together */
-
 static struct spin_lock memory;
 
 static uintptr_t enter(void)
@@ -62,33 +60,61 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 	return -1;
 }
 
-/* Returns where it ends. The frames are free when no CPU can reach them any more. */
-__attribute__((minsize)) static uintptr_t release_batch(uintptr_t lo, uintptr_t hi)
+/* From here on no CPU can reach them any more. Interrupts masked. */
+static void release(struct vm_batch *b)
 {
-	uint64_t frames[BATCH], frame;
-	uintptr_t va = lo;
-	int n = 0;
+	if (b->n == 0)
+		return;
+	arch_shootdown(b->lo, b->hi);
+	spin_lock_masked(&memory);
+	while (b->n > 0)
+		frame_free(b->frames[--b->n]);
+	spin_unlock(&memory);
+}
+
+/* Until there are enough. Returns where it ends. */
+static uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
+{
+	uint64_t frame;
 
 	spin_lock_masked(&memory);
-	for (; va < hi && n < BATCH; va += PAGE_SIZE)
-		if ((frame = arch_unmap(va)) != NO_FRAME)
-			frames[n++] = frame;
+	for (; lo < hi && b->n < (int)(sizeof b->frames / sizeof b->frames[0]); lo += PAGE_SIZE) {
+		if ((frame = arch_unmap(lo)) == NO_FRAME)
+			continue;
+		if (b->n == 0 || lo < b->lo)
+			b->lo = lo;
+		if (b->n == 0 || lo >= b->hi)
+			b->hi = lo + PAGE_SIZE;
+		b->frames[b->n++] = frame;
+	}
 	spin_unlock(&memory);
-	arch_shootdown(lo, va);
-	spin_lock_masked(&memory);
-	while (n > 0)
-		frame_free(frames[--n]);
-	spin_unlock(&memory);
-	return va;
+	return lo;
+}
+
+void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
+{
+	uintptr_t irq = enter();
+
+	while ((lo = unmap(b, lo, hi)) < hi)
+		release(b);
+	arch_irq_restore(irq);
+}
+
+void vm_batch_release(struct vm_batch *b)
+{
+	uintptr_t irq = enter();
+
+	release(b);
+	arch_irq_restore(irq);
 }
 
 void vm_release(uintptr_t lo, uintptr_t hi)
 {
-	uintptr_t irq = enter();
+	struct vm_batch b;
 
-	while (lo < hi)
-		lo = release_batch(lo, hi);
-	arch_irq_restore(irq);
+	b.n = 0;
+	vm_batch_add(&b, lo, hi);
+	vm_batch_release(&b);
 }
 
 bool vm_present(uintptr_t va) { return arch_lookup(va & ~(uintptr_t)(PAGE_SIZE - 1)) != NO_FRAME; }

@@ -99,9 +99,12 @@ struct left {
 
 static inline struct left what_is_left(void)
 {
-	struct left left = {frames_free(), 0};
+	struct left left = {0};
 	struct socle_stack_info info;
 
+	free_dead_ms();
+	stacks_flush();
+	left.frames = frames_free();
 	for (const struct stack *s = stack_next(NULL); s != NULL; s = stack_next(s)) {
 		if (s->kind != STACK_G0)
 			left.stacks++;

@@ -42,7 +42,7 @@ static int attach(struct m *m)
 		return -1;
 	atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed); /* it orders nothing */
 	g->id = t->own.id;
-	g->reent = t->own.reent;
+	g->reent = reent_of(&t->own);
 	g->m = &t->m;
 	g->tcb.sp = (void *)g->hi;
 	t->m.current = g;
@@ -56,7 +56,6 @@ static void detach(struct m *m)
 	struct g *g = m->current;
 	struct p *p = t->m.p;
 
-	t->own.reent = g->reent;
 	g->reent = NULL;
 	g->status = G_DEAD;
 	t->m.current = &t->own;
@@ -179,7 +178,8 @@ void foreign_thread_exit(void)
 		own->local->end(own);
 	m->current = NULL; /* what the C library does from here on is nobody's */
 	own->status = G_DEAD;
-	reent_free(own);
+	if (own->reent != NULL)
+		reent_free(own);
 	free_dead_ms(); /* so one at most is left, itself */
 	bury(m);
 	thread_park();

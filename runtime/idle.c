@@ -41,34 +41,49 @@ SOCLE_UNCHECKED bool wake_idle_m(struct p *p)
 	return taken;
 }
 
-/* Unless one looks for work anyway. */
+static SOCLE_UNCHECKED unsigned idle_ids(void) { return atomic_load_explicit(&idle_ps, memory_order_seq_cst); }
+
+/* One at a time spins. False: another does. */
+static SOCLE_UNCHECKED bool take_spinning(void)
+{
+	unsigned none = 0;
+
+	return atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst, memory_order_seq_cst);
+}
+
+static SOCLE_UNCHECKED bool wake_spinning(unsigned id)
+{
+	struct p *p = &ps[id];
+
+	chaos_stall();
+	if (!take_idle(p))
+		return false;
+	p->spinning = true;
+	chaos_stall();
+	wake(p);
+	return true;
+}
+
+/* Unless one looks for work anyway. If all have been woken otherwise, it looks again: one may be idle since, and another
+ * CPU, with work for it, may have left it to us. */
 SOCLE_UNCHECKED void wake_one(void)
 {
-	unsigned none = 0, ids = atomic_load_explicit(&idle_ps, memory_order_seq_cst);
-	struct p *p;
+	unsigned ids;
 
-	if (ids == 0 ||
-	    !atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst, memory_order_seq_cst))
-		return;
-	do {
-		p = &ps[__builtin_ctz(ids)];
-		chaos_stall();
-		if (take_idle(p)) {
-			p->spinning = true;
-			chaos_stall();
-			wake(p);
-			return;
-		}
-		ids = atomic_load_explicit(&idle_ps, memory_order_seq_cst);
-	} while (ids != 0);
-	atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+	while (idle_ids() != 0 && take_spinning()) {
+		while ((ids = idle_ids()) != 0)
+			if (wake_spinning((unsigned)__builtin_ctz(ids)))
+				return;
+		atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+	}
 }
 
 SOCLE_UNCHECKED void look_for_p(struct p *p)
 {
 	if (!p->ticking)
 		start_turn(p);
-	wake_one();
+	if (any_idle())
+		wake_one();
 }
 
 /* ---- Looking ---- */
@@ -91,8 +106,8 @@ static NOINLINE struct g *steal(struct p *p)
 
 		if (victim == p || (g = run_queue_steal(&victim->queue, &p->queue)) == NULL)
 			continue;
-		if (!p->ticking && !run_queue_empty(&p->queue))
-			start_turn(p); /* the others wait behind g now */
+		if (!run_queue_empty(&p->queue))
+			look_for_p(p); /* the others wait behind g now */
 		return g;
 	}
 	return NULL;
@@ -115,15 +130,6 @@ static void stop_spinning(struct p *p)
 	chaos_stall();
 	if (anyone_runnable_anywhere())
 		wake_one();
-}
-
-static bool start_spinning(struct p *p)
-{
-	unsigned none = 0;
-
-	return p->spinning = cpu_count() > 1 &&
-			     atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst,
-								     memory_order_seq_cst);
 }
 
 static NOINLINE struct g *spin(struct p *p)
@@ -158,7 +164,7 @@ struct g *find_elsewhere(struct m *m)
 	struct p *p = m->p;
 	struct g *g = NULL;
 
-	if (start_spinning(p))
+	if (cpu_count() > 1 && (p->spinning = take_spinning()))
 		g = spin(p);
 	else if (cpu_count() > 1)
 		g = steal(p);

@@ -1,7 +1,7 @@
 /*
- * newlib's idea of a thread is a struct _reent: errno and a few buffers. Each goroutine has its own, made when first
- * asked for; foreign code that it calls uses the same one. Where there is no goroutine (boot, the scheduler), or no
- * memory for it, the global one serves.
+ * newlib's idea of a thread is a struct _reent: errno and a few buffers. Each goroutine has its own, set up when first
+ * asked for; foreign code that it calls uses the same one. Where there is no goroutine (boot, the scheduler) the global
+ * one serves.
  *
  * The locks of newlib are held for short stretches that never block, so a holder is never switched away from: who wants
  * one waits for another CPU, spinning. That is asserted rather than believed.
@@ -16,6 +16,16 @@
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
+/* newlib leaves it to us to define. */
+struct __lock {
+	struct g *_Atomic owner; /* NULL: it is free */
+	unsigned depth;		 /* the owner's */
+};
+
+struct __lock __lock___sinit_recursive_mutex, __lock___sfp_recursive_mutex, __lock___atexit_recursive_mutex,
+	__lock___at_quick_exit_mutex, __lock___malloc_recursive_mutex, __lock___env_recursive_mutex, __lock___tz_mutex,
+	__lock___dd_hash_mutex, __lock___arc4random_mutex;
+
 static struct g *libc_g(void)
 {
 	struct g *g = getg();
@@ -25,44 +35,49 @@ static struct g *libc_g(void)
 	return g->m->current;
 }
 
+struct _reent *reent_of(struct g *g)
+{
+	if (g->reent == NULL) {
+		_REENT_INIT_PTR(&g->own_reent);
+		g->reent = &g->own_reent;
+	}
+	return g->reent;
+}
+
 struct _reent *__getreent(void)
 {
 	struct g *g = libc_g();
-	struct _reent *reent;
 
-	if (g == NULL)
-		return _GLOBAL_REENT;
-	if (g->reent != NULL)
-		return g->reent;
-	g->reent = _GLOBAL_REENT; /* for the time that malloc may itself ask */
-	reent = malloc(sizeof *reent);
-	if (reent == NULL)
-		return g->reent; /* asked again next time: see below */
-	_REENT_INIT_PTR(reent);
-	return g->reent = reent;
+	return g != NULL ? reent_of(g) : _GLOBAL_REENT;
+}
+
+/* What frees the buffers. NULL: malloc() was never called, so there are none; an image that does not call it does without
+ * all of that. */
+static void (*_Atomic reclaim)(struct _reent *);
+
+void __malloc_lock(struct _reent *unused)
+{
+	(void)unused;
+	atomic_store_explicit(&reclaim, _reclaim_reent, memory_order_relaxed);
+	__retarget_lock_acquire_recursive(&__lock___malloc_recursive_mutex);
+}
+
+void __malloc_unlock(struct _reent *unused)
+{
+	(void)unused;
+	__retarget_lock_release_recursive(&__lock___malloc_recursive_mutex);
 }
 
 void reent_free(struct g *g)
 {
-	struct _reent *reent = g->reent;
+	void (*fn)(struct _reent *) = atomic_load_explicit(&reclaim, memory_order_relaxed);
 
+	if (fn != NULL)
+		fn(g->reent);
 	g->reent = NULL;
-	if (reent == NULL || reent == _GLOBAL_REENT)
-		return;
-	_reclaim_reent(reent);
-	free(reent);
 }
 
-/* ---- Locks: struct __lock is ours to define ---- */
-
-struct __lock {
-	struct g *_Atomic owner; /* NULL: it is free */
-	unsigned depth;		 /* the owner's */
-};
-
-struct __lock __lock___sinit_recursive_mutex, __lock___sfp_recursive_mutex, __lock___atexit_recursive_mutex,
-	__lock___at_quick_exit_mutex, __lock___malloc_recursive_mutex, __lock___env_recursive_mutex, __lock___tz_mutex,
-	__lock___dd_hash_mutex, __lock___arc4random_mutex;
+/* ---- Locks ---- */
 
 void __retarget_lock_init(_LOCK_T *lock)
 {

@@ -85,7 +85,6 @@ static void take_p(struct m *m)
 static void park_m(struct m *m)
 {
 	m->p = NULL;
-	chaos_stall();
 	thread_park();
 	take_p(m);
 }
@@ -176,7 +175,6 @@ void start_locked_m(struct m *m, struct g *g)
 	unlock(&ms.lock);
 	if (dead != NULL)
 		free_ms(dead);
-	chaos_stall();
 	other->next_p = m->p;
 	m->p = NULL;
 	thread_park_for(&other->thread);
@@ -193,7 +191,7 @@ void get_p_back(void *arg)
 	g->status = G_RUNNABLE;
 	global_queue_put(g);
 	chaos_stall();
-	if (!wake_idle_m(this_p())) /* whose m is on this CPU too */
+	if (!any_idle() || !wake_idle_m(this_p())) /* whose m is on this CPU too */
 		look_for_p(this_p());
 	park_m(m);
 	g->status = G_RUNNING;

@@ -62,13 +62,23 @@ static ALWAYS_INLINE void enqueue_new(struct p *p, struct g *g)
 		look_for_p(p);
 }
 
+static SOCLE_UNCHECKED NOINLINE void ready_trimmed(struct g *g, enum g_status was)
+{
+	ASSERT(was == G_TRIMMED, "ready: the goroutine does not wait");
+	wait_for_trim(g);
+	enqueue_new(getg()->m->p, g);
+}
+
 /* Unchecked, like socle_yield(): short, on the path of every switch, and within the slack of a caller that
  * was checked. */
 SOCLE_UNCHECKED void ready(struct g *g)
 {
-	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
-	g->status = G_RUNNABLE;
-	enqueue_new(getg()->m->p, g);
+	enum g_status was = __atomic_exchange_n(&g->status, G_RUNNABLE, __ATOMIC_ACQUIRE);
+
+	if (was == G_WAITING)
+		enqueue_new(getg()->m->p, g);
+	else
+		ready_trimmed(g, was);
 }
 
 /* ---- Picking ---- */
@@ -88,10 +98,16 @@ static NOINLINE struct g *look_globally(struct p *p)
 /* Threads share the CPU by time. On g0. */
 static void yield_thread(void)
 {
+	struct p *p = this_p();
+	uintptr_t irq = arch_irq_disable();
+
+	p->due &= (uint8_t)~THREADS_DUE; /* p's own m may be parked */
+	arch_irq_restore(irq);
 	if (!thread_others_ready())
 		return;
-	start_turn(this_p());
-	if (any_idle())
+	start_turn(p);
+	p->thread_turn++; /* it begins with the next switch */
+	if (!run_queue_empty(&p->queue) && any_idle())
 		wake_one(); /* the goroutines that wait here can run elsewhere meanwhile */
 	thread_yield();
 }
@@ -239,7 +255,7 @@ static void exit_on_g0(struct tcb *old)
 	if (g->reent != NULL)
 		reent_free(g);
 	stack_free(g->stack); /* g with it: it lies on the page that stays */
-	schedule();
+	schedule_m(m);
 }
 
 void socle_exit(void)

@@ -129,7 +129,7 @@ static void print_current(const struct tcb *tcb)
 	console_printf("\n");
 }
 
-static const char *const status_words[] = {"dead", "runnable", "running", "waiting"};
+static const char *const status_words[] = {"dead", "runnable", "running", "waiting", "waiting"};
 
 static void print_waiting(void)
 {

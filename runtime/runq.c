@@ -26,7 +26,7 @@ struct g *run_queue_steal(struct run_queue *from, struct run_queue *own)
 		chaos_stall();
 	} while (!atomic_compare_exchange_strong_explicit(&from->head, &head, head + n, memory_order_release,
 							  memory_order_acquire));
-	atomic_store_explicit(&own->tail, tail + n - 1, memory_order_release);
+	atomic_store_explicit(&own->tail, tail + n - 1, memory_order_seq_cst); /* as in ready(): idle.c */
 	return first;
 }
 

@@ -45,11 +45,13 @@ static ALWAYS_INLINE struct g *run_queue_get(struct run_queue *q, memory_order o
 	return g;
 }
 
-/* On any CPU, but then it may be over a moment later. The order is for who is about to sleep. */
+/* On any CPU, but then it may be over a moment later. For who is about to sleep: the tail is not older than the head, so
+ * that a goroutine which was put before another was taken is seen. */
 static ALWAYS_INLINE bool run_queue_empty(const struct run_queue *q)
 {
-	return atomic_load_explicit(&q->head, memory_order_relaxed) ==
-	       atomic_load_explicit(&q->tail, memory_order_seq_cst);
+	unsigned head = atomic_load_explicit(&q->head, memory_order_acquire);
+
+	return head == atomic_load_explicit(&q->tail, memory_order_seq_cst);
 }
 
 /* Half of what is in another's, rounded up: one to run at once, the rest into the caller's own, which is empty. NULL:

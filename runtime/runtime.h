@@ -10,6 +10,7 @@
 #define SOCLE_RUNTIME_H
 
 #include <errno.h>
+#include <reent.h>
 #include <stdint.h>
 
 #include "kernel/kernel.h"
@@ -42,6 +43,8 @@ struct stack {
 struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno: EINVAL, EAGAIN, ENOMEM */
 void stack_free(struct stack *s);
 size_t stacks_in_use(void);
+void stacks_flush(void); /* gives back what the CPUs keep of freed stacks */
+void wait_for_trim(const struct g *g);
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
 enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
 int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */
@@ -56,6 +59,7 @@ enum g_status {
 	G_RUNNABLE, /* on a run queue, which owns the stack */
 	G_RUNNING,  /* the m runs on the stack, or on its g0 for it (a foreign call) */
 	G_WAITING,  /* whoever will ready it owns the stack */
+	G_TRIMMED,  /* the same, but for what is below SP: socle_stack_trim() is giving that back */
 };
 
 struct g {
@@ -83,7 +87,7 @@ struct g {
 	socle_fn fn;
 	void *arg;
 	struct stack *stack;		/* NULL: m0's g0, on the boot stack */
-	struct _reent *reent;		/* the C library's errno and such; made when first asked for */
+	struct _reent *reent;		/* the C library's errno and such: own_reent, once it was asked for */
 	unsigned libc_locks;		/* locks of the C library held */
 	struct local *local;		/* what is to be undone at its end; NULL: nothing */
 	struct crossing *crossings;	/* callbacks and calls with a stack of their own, innermost first */
@@ -92,6 +96,7 @@ struct g {
 	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
 	struct socle_panic panic;
 	struct g *all; /* every g there ever was: sched.lock */
+	struct _reent own_reent;
 };
 
 /* pthread.c's, in images that use it. */
@@ -158,20 +163,20 @@ static inline SOCLE_UNCHECKED bool is_foreign_thread(const struct g *g)
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
 /* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
-static ALWAYS_INLINE void lock(struct spin_lock *l)
+static inline void lock(struct spin_lock *l)
 {
 	getg()->locks++;
 	spin_lock(l);
 }
 
-static ALWAYS_INLINE void unlock(struct spin_lock *l)
+static inline void unlock(struct spin_lock *l)
 {
 	spin_unlock(l);
 	getg()->locks--;
 }
 
 /* As lock(), of one that nobody else knows yet. */
-static ALWAYS_INLINE void lock_new(struct spin_lock *l)
+static inline void lock_new(struct spin_lock *l)
 {
 	getg()->locks++;
 	atomic_init(&l->held, 1);
@@ -325,7 +330,8 @@ static inline SOCLE_UNCHECKED bool in_core(uintptr_t pc)
 
 /* ---- libc.c ---- */
 
-void reent_free(struct g *g);
+struct _reent *reent_of(struct g *g);
+void reent_free(struct g *g); /* which has one */
 
 /* ---- report.c, stackmap.c: on any stack, handlers' included ---- */
 

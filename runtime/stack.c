@@ -9,6 +9,10 @@
  * Slots are close together (guards of 64 KiB under goroutines) because a page of page tables serves 2 MiB: with 1 MiB
  * gaps every goroutine would cost a second page. The wide gaps are under the stacks that foreign code runs on.
  *
+ * A CPU keeps some of the stacks that were freed on it, for its own next goroutines. Those that had grown keep their pages
+ * for the time, where there are several CPUs: each CPU must be told to forget a page before it is used otherwise, and that
+ * is done for many at once.
+ *
  * Rejected: segmented stacks (Go before 1.3: the hot split), copied stacks (Go since: pointers into them break, and
  * foreign code holds such pointers), a canary (it tells afterwards).
  */
@@ -24,6 +28,7 @@
 #define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
 #define GUARD_MAX ((uintptr_t)64 << 10)
 #define EXTENSION_MAX ((uintptr_t)16 << 10)
+#define SLOW NOINLINE __attribute__((minsize)) /* seldom */
 #define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)512 << 10)
 
 struct stack_class {
@@ -44,8 +49,16 @@ static struct {
 	struct stack_class class[STACK_KINDS][SIZES];
 	struct span span[SPANS];
 	atomic_int spans; /* a span never moves: handlers search without the lock */
-	size_t in_use;
+	size_t taken;	  /* stacks that the CPUs were given, less those that they have given back */
 } arena;
+
+/* Of a CPU. Its lock is for who empties it from another; it comes after arena.lock. */
+static struct stack_cache {
+	_Alignas(64) struct spin_lock lock;
+	struct stack *free, *grown; /* top page only; with more */
+	unsigned frees, growns;
+	size_t bytes; /* of the grown */
+} caches[MAX_CPUS];
 
 static const size_t owner_size[STACK_KINDS] = {
 	[STACK_GOROUTINE] = sizeof(struct g),
@@ -57,28 +70,33 @@ _Static_assert(sizeof(struct foreign_thread) + sizeof(struct stack) + 1024 < PAG
 
 static struct stack *slot_stack(uintptr_t slot_end) { return (struct stack *)slot_end - 1; }
 
+/* NULL: no such size. */
 static struct stack_class *find_class(size_t size, enum stack_kind kind)
 {
 	unsigned log2;
-	uintptr_t guard;
-	struct stack_class *c;
 
 	if (size < (size_t)1 << SIZE_MIN_LOG2 || size > (size_t)1 << SIZE_MAX_LOG2)
 		return NULL;
 	log2 = 8 * sizeof(long) - (unsigned)__builtin_clzl(size - 1); /* rounded up */
-	c = &arena.class[kind][log2 - SIZE_MIN_LOG2];
-	if (c->size == 0) {
-		c->kind = kind;
-		c->size = (uintptr_t)1 << log2;
-		guard = c->size < GUARD_MAX ? c->size : GUARD_MAX;
-		c->slot = c->size + (kind == STACK_GOROUTINE ? guard : WIDE_GUARD);
-		c->next_span = SPAN_MIN;
-	}
-	return c;
+	return &arena.class[kind][log2 - SIZE_MIN_LOG2];
+}
+
+/* ---- arena.lock held ---- */
+
+static void init_class(struct stack_class *c)
+{
+	unsigned place = (unsigned)(c - &arena.class[0][0]);
+	uintptr_t guard;
+
+	c->kind = place / SIZES;
+	c->size = (uintptr_t)1 << (place % SIZES + SIZE_MIN_LOG2);
+	guard = c->size < GUARD_MAX ? c->size : GUARD_MAX;
+	c->slot = c->size + (c->kind == STACK_GOROUTINE ? guard : WIDE_GUARD);
+	c->next_span = SPAN_MIN;
 }
 
 /* A new span: at least one slot, twice the last one's size, less where the arena is nearly full. */
-static NOINLINE __attribute__((minsize)) struct span *add_span(struct stack_class *c)
+static SLOW struct span *add_span(struct stack_class *c)
 {
 	int spans = atomic_load_explicit(&arena.spans, memory_order_relaxed);
 	uintptr_t lo = spans == 0 ? ARENA_LO : arena.span[spans - 1].hi;
@@ -106,9 +124,25 @@ static uintptr_t new_slot(struct stack_class *c)
 	if (span == NULL)
 		return 0;
 	span->next += c->slot;
-	arena.in_use++;
 	return span->next;
 }
+
+static void put(struct stack **list, struct stack *s)
+{
+	s->next_free = *list;
+	*list = s;
+}
+
+static struct stack *take(struct stack **list)
+{
+	struct stack *s = *list;
+
+	if (s != NULL)
+		*list = s->next_free;
+	return s;
+}
+
+/* ---- From here on it is not ---- */
 
 /* Unless another slot was taken meanwhile: then the addresses are lost, no memory is. */
 static void return_slot(struct stack_class *c, uintptr_t end)
@@ -116,7 +150,7 @@ static void return_slot(struct stack_class *c, uintptr_t end)
 	lock(&arena.lock);
 	if (c->span->next == end)
 		c->span->next -= c->slot;
-	arena.in_use--;
+	arena.taken--;
 	unlock(&arena.lock);
 }
 
@@ -132,46 +166,180 @@ static void init_stack(struct stack *s, struct stack_class *c)
 	s->touched = end - PAGE_SIZE;
 }
 
-static NOINLINE __attribute__((minsize)) struct stack *unused_stack(struct stack_class *c)
+/* One that was never used. NULL and errno. */
+static SLOW struct stack *unused_stack(struct stack_class *c)
 {
 	uintptr_t end;
 	struct stack *s;
 
 	lock(&arena.lock);
+	if (c->size == 0)
+		init_class(c);
 	end = new_slot(c);
+	arena.taken += end != 0;
 	unlock(&arena.lock);
 	if (end == 0) {
 		errno = EAGAIN;
 		return NULL;
 	}
-	s = slot_stack(end);
 	if (vm_back(end - PAGE_SIZE, end) < 0) {
 		return_slot(c, end);
 		errno = ENOMEM;
 		return NULL;
 	}
+	s = slot_stack(end);
 	init_stack(s, c);
 	return s;
 }
 
-struct stack *stack_alloc(size_t size, enum stack_kind kind)
+/* ---- What a CPU keeps ---- */
+
+#define KEPT_FREE 128
+#define REFILL 64
+#define KEPT_GROWN 16
+#define KEPT_BYTES ((size_t)256 << 10)
+
+static size_t grown_by(const struct stack *s) { return (uintptr_t)(s + 1) - PAGE_SIZE - s->touched; }
+
+/* The last that was freed, if it is of that class. One that has grown first: it need not grow again. */
+static struct stack *take_kept(struct stack_cache *cache, const struct stack_class *c)
 {
-	struct stack_class *c;
-	struct stack *s;
+	struct stack *s = cache->grown;
+
+	if (s != NULL && s->class == c) {
+		cache->growns--;
+		cache->bytes -= grown_by(s);
+		return take(&cache->grown);
+	}
+	s = cache->free;
+	if (s == NULL || s->class != c)
+		return NULL;
+	cache->frees--;
+	return take(&cache->free);
+}
+
+/* From the class's list, and some more to keep. NULL: there is none. */
+static SLOW struct stack *refill(struct stack_cache *cache, struct stack_class *c)
+{
+	struct stack *first, *more = NULL, *s;
+	unsigned n = 0;
 
 	lock(&arena.lock);
-	c = find_class(size, kind);
-	s = c == NULL ? NULL : c->free;
-	if (s != NULL) {
-		c->free = s->next_free;
-		arena.in_use++;
+	first = take(&c->free);
+	while (n < REFILL && (s = take(&c->free)) != NULL) {
+		put(&more, s);
+		n++;
+	}
+	arena.taken += n + (first != NULL);
+	unlock(&arena.lock);
+	lock(&cache->lock);
+	while ((s = take(&more)) != NULL)
+		put(&cache->free, s);
+	cache->frees += n;
+	unlock(&cache->lock);
+	return first;
+}
+
+static SLOW void give_back_all(struct stack *s)
+{
+	lock(&arena.lock);
+	while (s != NULL) {
+		struct stack *next = s->next_free;
+
+		put(&s->class->free, s);
+		arena.taken--;
+		s = next;
 	}
 	unlock(&arena.lock);
+}
+
+/* Their pages first: the CPUs are told of many at once. */
+static SLOW void release(struct stack *grown)
+{
+	struct vm_batch batch = {0};
+
+	chaos_stall();
+	for (struct stack *s = grown; s != NULL; s = s->next_free) {
+		vm_batch_add(&batch, s->touched, (uintptr_t)(s + 1) - PAGE_SIZE);
+		s->touched = (uintptr_t)(s + 1) - PAGE_SIZE;
+	}
+	vm_batch_release(&batch);
+	give_back_all(grown);
+}
+
+static struct stack *take_all(struct stack **list, unsigned *n)
+{
+	struct stack *s = *list;
+
+	*list = NULL;
+	*n = 0;
+	return s;
+}
+
+static SLOW void flush(struct stack_cache *cache, bool grown_too)
+{
+	struct stack *free, *grown = NULL;
+
+	lock(&cache->lock);
+	free = take_all(&cache->free, &cache->frees);
+	if (grown_too) {
+		grown = take_all(&cache->grown, &cache->growns);
+		cache->bytes = 0;
+	}
+	unlock(&cache->lock);
+	give_back_all(free);
+	release(grown);
+}
+
+SLOW void stacks_flush(void)
+{
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		flush(&caches[cpu], true);
+}
+
+/* What is too much then, for the caller to release. */
+static NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack *s)
+{
+	put(&cache->grown, s);
+	cache->bytes += grown_by(s);
+	if (++cache->growns < KEPT_GROWN && cache->bytes < KEPT_BYTES)
+		return NULL;
+	cache->bytes = 0;
+	return take_all(&cache->grown, &cache->growns);
+}
+
+/* ---- Taking and freeing one ---- */
+
+/* One that another CPU keeps is better than one that was never used; if there is none of those, even one that has grown.
+ * NULL and errno. */
+static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_class *c)
+{
+	struct stack *s = refill(cache, c);
+
+	if (s != NULL)
+		return s;
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		flush(&caches[cpu], false);
+	if ((s = refill(cache, c)) != NULL || (s = unused_stack(c)) != NULL)
+		return s;
+	stacks_flush();
+	return (s = refill(cache, c)) != NULL ? s : unused_stack(c);
+}
+
+struct stack *stack_alloc(size_t size, enum stack_kind kind)
+{
+	struct stack_cache *cache = &caches[arch_cpu()];
+	struct stack_class *c = find_class(size, kind);
+	struct stack *s;
+
 	if (c == NULL) {
 		errno = EINVAL;
 		return NULL;
 	}
-	if (s == NULL && (s = unused_stack(c)) == NULL)
+	spin_lock(&cache->lock); /* bare: nothing outside of here is called */
+	s = take_kept(cache, c);
+	spin_unlock(&cache->lock);
+	if (s == NULL && (s = find_stack(cache, c)) == NULL)
 		return NULL;
 	s->in_use = true;
 	return s;
@@ -180,20 +348,28 @@ struct stack *stack_alloc(size_t size, enum stack_kind kind)
 void stack_free(struct stack *s)
 {
 	uintptr_t top = (uintptr_t)(s + 1) - PAGE_SIZE;
-	struct stack_class *c = s->class;
+	struct stack_cache *cache = &caches[arch_cpu()];
+	struct stack *grown = NULL, *free = NULL;
 
 	ASSERT(s->in_use, "stack_free: the stack is free already");
-	if (s->touched < top) {
-		chaos_stall();
+	if (s->touched < top && cpu_count() == 1) {
 		vm_release(s->touched, top);
 		s->touched = top;
 	}
 	s->in_use = false;
-	lock(&arena.lock);
-	s->next_free = c->free;
-	c->free = s;
-	arena.in_use--;
-	unlock(&arena.lock);
+	spin_lock(&cache->lock);
+	if (s->touched < top) {
+		grown = keep_grown(cache, s);
+	} else {
+		put(&cache->free, s);
+		if (++cache->frees == KEPT_FREE)
+			free = take_all(&cache->free, &cache->frees);
+	}
+	spin_unlock(&cache->lock);
+	if (grown != NULL)
+		release(grown);
+	if (free != NULL)
+		give_back_all(free);
 }
 
 /* Takes memory back from the bottom of a stack up to the page below `sp`. Returns bytes. */
@@ -218,20 +394,57 @@ void stack_retract(struct g *g)
 	give_back(g->stack, (uintptr_t)__builtin_frame_address(0));
 }
 
-size_t socle_stack_trim(void)
+/* Whose stack is being trimmed: ready() waits for it. */
+static struct g *_Atomic trimmed;
+
+/* Nobody can ready g while its status says G_TRIMMED without finding that out, by the exchange in ready(). */
+static size_t trim(struct g *g)
 {
+	enum g_status waiting = G_WAITING, trimming = G_TRIMMED;
 	size_t bytes = 0;
 
+	atomic_store_explicit(&trimmed, g, memory_order_relaxed);
+	if (__atomic_compare_exchange_n(&g->status, &waiting, G_TRIMMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+		bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
+		__atomic_compare_exchange_n(&g->status, &trimming, G_WAITING, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+	}
+	atomic_store_explicit(&trimmed, NULL, memory_order_release); /* pairs with wait_for_trim()'s acquire */
+	return bytes;
+}
+
+void wait_for_trim(const struct g *g)
+{
+	while (atomic_load_explicit(&trimmed, memory_order_acquire) == g)
+		arch_pause();
+}
+
+size_t socle_stack_trim(void)
+{
+	static struct spin_lock one_at_a_time;
+	size_t bytes = 0;
+
+	stacks_flush();
+	lock(&one_at_a_time);
 	for (struct g *g = all_gs(); g != NULL; g = g->all)
-		if (g->status == G_WAITING && !is_foreign_thread(g))
-			bytes += give_back(g->stack, (uintptr_t)g->tcb.sp);
+		if (!is_foreign_thread(g))
+			bytes += trim(g);
+	unlock(&one_at_a_time);
 	return bytes;
 }
 
 /* From here on: also called on handlers' stacks, which stackguard knows nothing of. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
-size_t stacks_in_use(void) { return arena.in_use; }
+/* Less what the CPUs keep. */
+size_t stacks_in_use(void)
+{
+	size_t n = arena.taken;
+
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		n -= caches[cpu].frees + caches[cpu].growns;
+	return n;
+}
 
 static struct span *find_span(uintptr_t address)
 {
@@ -261,6 +474,16 @@ struct stack *stack_find(uintptr_t address)
 	return vm_present((uintptr_t)s) && s->in_use ? s : NULL;
 }
 
+/* Another CPU may touch the same stack, by a pointer to a local. */
+static void note_touched(struct stack *s, uintptr_t page)
+{
+	uintptr_t lowest = s->touched;
+
+	while (page < lowest &&
+	       !__atomic_compare_exchange_n(&s->touched, &lowest, page, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 enum stack_fault stack_fault(uintptr_t address, bool emergency)
 {
 	uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
@@ -272,8 +495,7 @@ enum stack_fault stack_fault(uintptr_t address, bool emergency)
 		return STACK_GUARD_HIT;
 	if (vm_back_in_handler(page, emergency) < 0)
 		return STACK_OUT_OF_MEMORY;
-	if (page < s->touched)
-		s->touched = page;
+	note_touched(s, page);
 	return STACK_GROWN;
 }
 

@@ -42,6 +42,25 @@ void vm_release(uintptr_t lo, uintptr_t hi)
 	}
 }
 
+/* The frames are free when all CPUs have been told. */
+static atomic_long told;
+
+void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
+{
+	long before = frames_left;
+
+	vm_release(lo, hi);
+	b->n += (int)(frames_left - before);
+}
+
+void vm_batch_release(struct vm_batch *b)
+{
+	told += b->n > 0;
+	b->n = 0;
+}
+
+unsigned cpu_count(void) { return MAX_CPUS; }
+
 int vm_back(uintptr_t lo, uintptr_t hi)
 {
 	for (uintptr_t va = lo; va < hi; va += PAGE_SIZE)
@@ -90,6 +109,7 @@ static void test_no_frames(void)
 	CHECK(second != NULL && second->guard == top_of(first), "the addresses were not lost");
 	stack_free(first);
 	stack_free(second);
+	stacks_flush();
 	CHECK(frames_left == left - 1, "nor the frames");
 }
 
@@ -101,6 +121,7 @@ static void test_sizes(void)
 		errno = 0;
 		CHECK(alloc(wrong[i]) == NULL && errno == EINVAL, "an absurd size");
 	}
+	stacks_flush();
 	for (size_t size = 8192; size <= (size_t)1 << 30; size = size * 3 / 2) {
 		struct stack *s = alloc(size);
 
@@ -151,6 +172,7 @@ static int change(int i)
 		wrong += *c != (char)i;
 	stack_free(s);
 	held[i].stack = NULL;
+	stacks_flush();
 	for (uintptr_t page = s->guard; page < top_of(s) - PAGE_SIZE; page += PAGE_SIZE)
 		wrong += vm_present(page);
 	return wrong + (stack_fault(s->lo, false) != STACK_NONE || stack_find(s->hi) != NULL || !vm_present(s->hi));
@@ -206,6 +228,37 @@ static void test_extend_and_trim(void)
 	CHECK(!vm_present(g.lo) && !vm_present(s->lo) && socle_stack_trim() == 0, "all of it");
 	parked = NULL;
 	stack_free(s);
+}
+
+/* A stack that has grown is kept as it is, for the next that wants one; many of them are given back together. */
+static void test_kept(void)
+{
+	struct stack *s = alloc(65536), *other, *many[15];
+	long before, told_before;
+
+	stacks_flush();
+	CHECK(stack_fault(s->hi - 5 * PAGE_SIZE, false) == STACK_GROWN, "grown");
+	before = frames_left;
+	stack_free(s);
+	CHECK(frames_left == before && stacks_in_use() == 0 && alloc(65536) == s, "it is kept, with its page");
+	stack_free(s);
+	other = alloc(8192);
+	CHECK(other != s, "one of another size is not it");
+	stack_free(other);
+	for (int i = 0; i < 15; i++) {
+		many[i] = alloc(65536);
+		stack_fault(many[i]->hi - 2 * PAGE_SIZE, false);
+	}
+	before = frames_left;
+	told_before = told;
+	for (int i = 0; i < 15; i++)
+		stack_free(many[i]);
+	CHECK(frames_left == before && told == told_before, "15 are kept");
+	s = alloc(8192);
+	stack_fault(s->hi - PAGE_SIZE, false);
+	stack_free(s);
+	stacks_flush();
+	CHECK(frames_left >= before + 15 && told == told_before + 1, "given back at once");
 }
 
 /* ---- Several ---- */
@@ -272,6 +325,7 @@ int main(void)
 	test_sizes();
 	test_changes();
 	test_extend_and_trim();
+	test_kept();
 	test_no_addresses();
 	return end_checks();
 }
