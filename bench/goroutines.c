@@ -115,13 +115,13 @@ static uint64_t parked_bytes(unsigned n, size_t stack_size)
 {
 	const struct socle_go_attr attr = {.stack_size = stack_size};
 	socle_chan *chan = socle_chan_make(0, 0);
-	size_t stacks = stacks_in_use(), frames = frames_free();
+	size_t stacks = stacks_in_use(), frames = vm_frames_free();
 
 	REPEAT(n)
 	if (socle_go_attr(&attr, wait_for_close, chan) < 0)
 		fatal("bench: no memory for a goroutine");
 	socle_yield();
-	frames -= frames_free();
+	frames -= vm_frames_free();
 	socle_chan_close(chan);
 	wait_for_others(stacks);
 	socle_chan_free(chan);

@@ -80,12 +80,13 @@ uint64_t frame_alloc(void);	 /* a page's physical address, contents undefined, o
 uint64_t frame_alloc_zero(void); /* the same, zeroed */
 void frames_emergency(bool on);	 /* while on, the last few frames are given out too */
 void frame_free(uint64_t frame);
-size_t frames_free(void); /* how many are left */
+size_t frames_free(void); /* how many are left here */
 size_t frames_total(void);
 static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)frame; } /* RAM is mapped one to one */
 
 /* ---- vm.c: pages of virtual memory, zeroed, writable ---- */
 
+size_t vm_frames_free(void);		     /* how many frames are left, those that CPUs keep included */
 int vm_back(uintptr_t lo, uintptr_t hi);     /* backs absent pages; all, or none and -1: out of frames */
 void vm_release(uintptr_t lo, uintptr_t hi); /* gives back whatever is backed there */
 /* The same, of many ranges: the other CPUs are told to forget their pages when there are enough. Zero at first. */

@@ -4,14 +4,16 @@
  * enter the handler in the middle of a page table's change; so it first touches what stack it will need, then
  * masks interrupts. The handler runs on a stack of its own, always backed, and skips that.
  *
- * One lock is for the frames and the page tables of all CPUs, and it is held for a page's work. It is not held while
- * the other CPUs are told to forget a page: they may be waiting for it, interrupts masked.
+ * One lock is for the frames and the page tables of all CPUs, and it is held for the change of a page-table entry. It is not
+ * held while the other CPUs are told to forget a page: they may be waiting for it, interrupts masked.
  */
 #include "kernel/kernel.h"
 #include "kernel/lock.h"
 
 /* Deeper than anything below here goes; within the slack that every checked caller has left (STACK_SLACK). */
 #define DEPTH 1024
+
+#define KEPT 8 /* frames, by each CPU */
 
 static struct spin_lock memory;
 
@@ -23,26 +25,65 @@ static uintptr_t enter(void)
 	return arch_irq_disable();
 }
 
-int vm_back_in_handler(uintptr_t va, bool emergency)
+/* Frames that a CPU has taken for itself: a page of a stack costs one lock, and not for the time that it is zeroed. Only
+ * its own CPU, with interrupts masked, touches them. */
+static struct kept {
+	_Alignas(64) unsigned n;
+	uint64_t frame[KEPT];
+} kept[MAX_CPUS];
+
+static uint64_t take_frame(void)
+{
+	struct kept *k = &kept[arch_cpu()];
+	uint64_t frame;
+
+	if (k->n == 0) {
+		spin_lock_masked(&memory);
+		while (k->n < KEPT && (frame = frame_alloc()) != NO_FRAME)
+			k->frame[k->n++] = frame;
+		spin_unlock(&memory);
+	}
+	return k->n > 0 ? k->frame[--k->n] : NO_FRAME;
+}
+
+/* The last few. */
+static uint64_t emergency_frame(void)
 {
 	uint64_t frame;
-	int result = -1;
 
 	spin_lock_masked(&memory);
-	if (cpu_count() > 1 && vm_present(va)) { /* another CPU was faster */
-		spin_unlock(&memory);
-		return 0;
-	}
-	if (emergency)
-		frames_emergency(true);
-	frame = frame_alloc_zero();
-	if (frame != NO_FRAME) {
-		result = arch_map(va, frame, MAP_WRITE);
-		if (result < 0)
-			frame_free(frame);
-	}
-	if (emergency)
-		frames_emergency(false);
+	frames_emergency(true);
+	frame = frame_alloc();
+	frames_emergency(false);
+	spin_unlock(&memory);
+	return frame;
+}
+
+size_t vm_frames_free(void)
+{
+	size_t n = frames_free();
+
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		n += kept[cpu].n;
+	return n;
+}
+
+int vm_back_in_handler(uintptr_t va, bool emergency)
+{
+	uint64_t frame = take_frame();
+	int result = 0;
+
+	if (frame == NO_FRAME && emergency)
+		frame = emergency_frame();
+	if (frame == NO_FRAME)
+		return -1;
+	page_zero(frame_address(frame));
+	spin_lock_masked(&memory);
+	frames_emergency(emergency);		   /* for page tables */
+	if ((cpu_count() > 1 && vm_present(va)) || /* another CPU was faster */
+	    (result = arch_map(va, frame, MAP_WRITE)) < 0)
+		frame_free(frame);
+	frames_emergency(false);
 	spin_unlock(&memory);
 	return result;
 }

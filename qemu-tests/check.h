@@ -104,7 +104,7 @@ static inline struct left what_is_left(void)
 
 	free_dead_ms();
 	stacks_flush();
-	left.frames = frames_free();
+	left.frames = vm_frames_free();
 	for (const struct stack *s = stack_next(NULL); s != NULL; s = stack_next(s)) {
 		if (s->kind != STACK_G0)
 			left.stacks++;

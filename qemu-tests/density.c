@@ -20,7 +20,7 @@ static void waits(void *number)
 static void all(size_t number)
 {
 	static const struct socle_go_attr small = {.stack_size = 8192};
-	size_t started = 0, before = frames_free(), bytes;
+	size_t started = 0, before = vm_frames_free(), bytes;
 
 	gate = socle_chan_make(0, 0);
 	ended = 0;
@@ -31,7 +31,7 @@ static void all(size_t number)
 	}
 	CHECK(started == number);
 	socle_sleep(1000000); /* until all wait */
-	bytes = (before - frames_free()) * PAGE_SIZE / number;
+	bytes = (before - vm_frames_free()) * PAGE_SIZE / number;
 	printf("%zu goroutines, %zu bytes each\n", number, bytes);
 	CHECK(bytes <= (sizeof(void *) == 8 ? 4864 : 4608)); /* page tables, g and all */
 	CHECK(ended == 0 && stacks_in_use() > number);
@@ -48,9 +48,9 @@ int main(int argc, char **argv)
 	size_t number = argc > 1 ? (size_t)atol(argv[1]) : 100000, frames, stacks;
 
 	all(number);
-	frames = frames_free();
+	frames = vm_frames_free();
 	stacks = stacks_in_use();
 	all(number); /* on the stacks of before: takes no frame */
-	CHECK(frames_free() == frames && stacks_in_use() == stacks);
+	CHECK(vm_frames_free() == frames && stacks_in_use() == stacks);
 	return finish();
 }

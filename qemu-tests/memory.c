@@ -64,12 +64,12 @@ static void test_growth(void)
 	int result = 0;
 
 	for (int i = 0; i < 3; i++) {
-		free = frames_free();
+		free = vm_frames_free();
 		CHECK(socle_go_attr(&large, panics, &result) == 0);
 		wait_for_others();
 		CHECK(result == -1);
 		if (i > 0) /* page tables stay */
-			CHECK(frames_free() == free);
+			CHECK(vm_frames_free() == free);
 	}
 }
 

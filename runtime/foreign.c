@@ -42,7 +42,7 @@
 
 #include "runtime/runtime.h"
 
-#define CALLBACK_ROOM 512 /* for the frames of a callback itself, above g0's stackguard */
+#define CALLBACK_ROOM 1024 /* for the frames of a callback itself, above g0's stackguard */
 
 /* A callback or a foreign call ends, or foreign code goes on, while a callback made since then has not returned: its
  * frames are gone, and what it left on g0 cannot be put right any more. */

@@ -287,8 +287,10 @@ static SLOW void flush(struct stack_cache *cache, bool grown_too)
 		cache->bytes = 0;
 	}
 	unlock(&cache->lock);
-	give_back_all(free);
-	release(grown);
+	if (free != NULL)
+		give_back_all(free);
+	if (grown != NULL)
+		release(grown);
 }
 
 SLOW void stacks_flush(void)

@@ -101,7 +101,7 @@ static void test_deep(void)
 
 static void test_large_stack(void)
 {
-	size_t before = frames_free();
+	size_t before = vm_frames_free();
 
 	for (size_t size = 2 << 20; size <= 64 << 20; size <<= 5) {
 		int called = 0;
@@ -109,7 +109,7 @@ static void test_large_stack(void)
 		struct socle_foreign_attr attr = {.stack_size = size};
 
 		CHECK(socle_foreign_call_attr(&attr, large_frame, &f) == 0 && f.error == 0 && f.intact && called == 10);
-		CHECK(frames_free() + 64 > before); /* some page tables stay */
+		CHECK(vm_frames_free() + 64 > before); /* some page tables stay */
 	}
 }
 

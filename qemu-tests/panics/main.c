@@ -346,9 +346,9 @@ static void test_trim(void)
 
 	socle_go(uses_and_waits, gate);
 	socle_sleep(5000000); /* until it waits, whatever its turns */
-	free = frames_free();
+	free = vm_frames_free();
 	CHECK(socle_stack_trim() >= 16384);
-	CHECK(frames_free() >= free + 4);
+	CHECK(vm_frames_free() >= free + 4);
 	CHECK(socle_stack_trim() == 0);
 	socle_chan_close(gate);
 	wait_for_others();

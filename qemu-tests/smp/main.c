@@ -1,6 +1,7 @@
 /*
  * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
- * than usual.
+ * than usual; or `faults N`: N contained foreign faults, N overflows of goroutines, N preemptions (with chaos=SEED, or it
+ * takes long), on all CPUs together, and none is lost.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -378,6 +379,83 @@ static void test_threads(void)
 	CHECK(wrong == 0);
 }
 
+/* ---- N of each ---- */
+
+static unsigned faults_wanted;
+static atomic_uint foreign_faults, overflows_caught;
+static atomic_bool enough;
+
+static unsigned long preemptions(void)
+{
+	unsigned long n = 0;
+
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		n += ps[cpu].preempted;
+	return n;
+}
+
+/* Foreign faults and overflows in turn: no count gets far ahead of what was seen of it. */
+static void fails_often(unsigned worker)
+{
+	struct socle_fault fault;
+	struct socle_foreign_attr attr = {.fault = &fault};
+	struct socle_panic panic;
+
+	for (unsigned i = 0; i < (faults_wanted + WORKERS - 1) / WORKERS; i++) {
+		fault.address = 0;
+		wrong_if(socle_foreign_call_attr(&attr, read_null, NULL) != -1 || errno != EFAULT ||
+			 fault.address != 8);
+		foreign_faults++;
+		panic.kind = SOCLE_PANIC_RAISED;
+		wrong_if(socle_try(overflows, (void *)(uintptr_t)worker, &panic) != -1 ||
+			 panic.kind != SOCLE_PANIC_OVERFLOW);
+		overflows_caught++;
+	}
+}
+
+/* Every register that it has counts: what a preemption loses shows in the sum. */
+static void is_preempted(void *unused)
+{
+	unsigned long sum = 0, expected = 0;
+	double x = 1;
+
+	(void)unused;
+	while (!enough) {
+		for (unsigned i = 0; i < 10000; i++) {
+			sum += i * 3;
+			x += 0.5;
+		}
+		expected += 3ul * 10000 * 9999 / 2;
+		wrong_if(sum != expected || x != 5001);
+		x = 1;
+	}
+	socle_waitgroup_done(&running);
+}
+
+static void test_many_faults(void)
+{
+	static struct job jobs[WORKERS];
+	struct socle_go_attr small = {.stack_size = 16384};
+
+	socle_waitgroup_add(&running, WORKERS);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		jobs[i] = (struct job){fails_often, i};
+		CHECK(socle_go_attr(&small, run_job, &jobs[i]) == 0);
+	}
+	socle_waitgroup_wait(&running);
+	CHECK(wrong == 0 && foreign_faults >= faults_wanted && overflows_caught >= faults_wanted);
+	socle_waitgroup_add(&running, 8);
+	for (int i = 0; i < 8; i++)
+		CHECK(socle_go(is_preempted, NULL) == 0);
+	while (preemptions() < faults_wanted)
+		socle_sleep(MS);
+	enough = true;
+	socle_waitgroup_wait(&running);
+	CHECK(wrong == 0);
+	printf("%u foreign faults, %u overflows, %lu preemptions on %d CPUs\n", foreign_faults, overflows_caught,
+	       preemptions(), socle_ncpu());
+}
+
 static void test(void)
 {
 	static void (*const tests[])(void) = {test_spread,  test_channels, test_locks,	    test_spawn,	 test_sleep,
@@ -391,6 +469,11 @@ static void test(void)
 
 int main(int argc, char **argv)
 {
+	if (argc > 2) {
+		faults_wanted = (unsigned)atoi(argv[2]);
+		test_many_faults();
+		return finish();
+	}
 	if (argc > 1)
 		times = atoi(argv[1]);
 	repeatedly(test);
