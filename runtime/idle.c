@@ -152,6 +152,7 @@ static void wait_for_work(struct m *m, struct p *p)
 	uintptr_t irq = arch_irq_disable();
 
 	p->idle_m = m;
+	chaos_stall();
 	atomic_fetch_or_explicit(&idle_ps, 1u << p->id, memory_order_seq_cst);
 	chaos_stall();
 	if (!(p->due || anyone_runnable_anywhere()) || !take_idle(p))

@@ -84,6 +84,74 @@ static void test_spread(void)
 	printf("spread over %u CPUs, and together again, in %d us\n", n, (int)((socle_now() - start) / 1000));
 }
 
+/* ---- Nobody waits who could run while a CPU is idle ---- */
+
+enum { MEETINGS = 40 };
+static struct socle_sem called[MAX_CPUS];
+static atomic_uint arrived;
+static atomic_bool missed;
+
+/* As if a spin lock were held no tick takes the CPU away: whoever is readied and not seen to at once never runs. */
+static void wait_on_cpu(unsigned until)
+{
+	int64_t end = socle_now() + 1000 * MS;
+
+	arrived++;
+	while (arrived < until && !missed) {
+		if (socle_now() > end)
+			missed = true;
+		arch_pause();
+	}
+}
+
+static void comes(unsigned worker)
+{
+	unsigned n = (unsigned)socle_ncpu();
+
+	for (unsigned i = 1; i <= MEETINGS && !missed; i++) {
+		socle_sem_wait(&called[worker]);
+		getg()->locks++;
+		wait_on_cpu(i * n);
+		getg()->locks--;
+	}
+}
+
+/* The others are about to sleep, or sleep, or look for work, when they are called. */
+static void calls_others(void)
+{
+	unsigned n = (unsigned)socle_ncpu();
+
+	for (unsigned i = 1; i <= MEETINGS && !missed; i++) {
+		for (volatile unsigned delay = i * 37 % 512; delay > 0; delay--)
+			arch_pause();
+		getg()->locks++;
+		for (unsigned worker = 1; worker < n; worker++)
+			socle_sem_post(&called[worker]);
+		wait_on_cpu(i * n);
+		getg()->locks--;
+	}
+	for (unsigned worker = 1; worker < n; worker++)
+		socle_sem_post(&called[worker]);
+}
+
+static void meets_often(unsigned worker)
+{
+	if (worker == 0)
+		calls_others();
+	else
+		comes(worker);
+}
+
+static void test_idle(void)
+{
+	arrived = 0;
+	missed = false;
+	for (int i = 0; i < socle_ncpu(); i++)
+		socle_sem_init(&called[i], 0);
+	run_together(socle_ncpu(), meets_often);
+	CHECK(!missed);
+}
+
 /* ---- Channels and locks ---- */
 
 static socle_chan *pipes[3];
@@ -460,8 +528,8 @@ static void test_many_faults(void)
 
 static void test(void)
 {
-	static void (*const tests[])(void) = {test_spread,  test_channels, test_locks,	    test_spawn,	 test_sleep,
-					      test_foreign, test_faults,   test_long_calls, test_threads};
+	static void (*const tests[])(void) = {test_spread, test_idle,	 test_channels, test_locks,	 test_spawn,
+					      test_sleep,  test_foreign, test_faults,	test_long_calls, test_threads};
 
 	for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) {
 		tests[i]();
