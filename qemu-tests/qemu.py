@@ -18,8 +18,11 @@ ARCHS = ["x86_64", "i386", "armv7a"]
 BOARDS = {"x86_64": "pc", "i386": "pc", "armv7a": "virt"}
 KEYS = {
     "name", "image", "archs", "args", "mem", "smp", "cpus", "machine", "firmware", "boot", "icount", "limit", "wall",
-    "input", "status", "checks", "console", "absent", "monitor", "qemu_args", "sources",
+    "input", "status", "checks", "console", "absent", "monitor", "qemu_args", "sources", "machines", "seeds",
 }  # fmt: skip
+
+
+MACHINE = re.compile(r"([1-8])(| multi| single| icount)")
 
 
 class TableError(Exception):
@@ -42,8 +45,33 @@ def load_table():
     return stanzas
 
 
+def on_machine(case, machine):
+    """The case with `machines` of the table put in: CPUs, and how QEMU runs them."""
+    match = MACHINE.fullmatch(machine)
+    if not match:
+        raise TableError(f"tests.toml: {case['name']}: no such machine: {machine}")
+    how = match[2].strip()
+    single = ["-accel", "tcg,thread=single"] if how == "single" else []
+    return case | {
+        "id": f"{case['id']}-{machine.replace(' ', '-')}",
+        "smp": int(match[1]),
+        "icount": how == "icount",
+        "qemu_args": case.get("qemu_args", []) + single,
+    }
+
+
+def spread(case):
+    """One for each of its machines, and each of its seeds on each of them."""
+    for one in [on_machine(case, machine) for machine in case["machines"]] if "machines" in case else [case]:
+        if "seeds" not in case:
+            yield one
+        for seed in case.get("seeds", []):
+            args = f"{case.get('args', '')} chaos={seed}".strip()
+            yield one | {"id": f"{one['id']}-{seed}", "args": args}
+
+
 def cases(archs, monitor=False):
-    """One dictionary for each stanza, architecture and CPU, with what [test.ARCH] overrides put in."""
+    """One dictionary for each stanza, architecture, CPU, machine and seed, with what [test.ARCH] overrides put in."""
     for stanza in load_table():
         if ("monitor" in stanza) != monitor:
             continue
@@ -52,7 +80,7 @@ def cases(archs, monitor=False):
                 continue
             case = {k: v for k, v in stanza.items() if k not in ARCHS} | stanza.get(arch, {}) | {"arch": arch}
             for cpu in case.get("cpus", [None]):
-                yield case | {"cpu": cpu, "id": "-".join(filter(None, [stanza["name"], arch, cpu]))}
+                yield from spread(case | {"cpu": cpu, "id": "-".join(filter(None, [stanza["name"], arch, cpu]))})
 
 
 def make(*words):
