@@ -122,13 +122,14 @@ static bool turn_is_over(struct p *p, int64_t now)
 
 static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }
 
-/* If somebody has waited long enough for what runs here. */
+/* If somebody has waited long enough for what runs here. In the scheduler, or before an m that was woken runs, it may be
+ * too late for them to see `due`: so the tick looks again, until somebody has. */
 static void preempt(struct trap *t, struct p *p, int64_t now)
 {
 	const struct g *g = (const struct g *)t->tcb;
 
-	if ((turn_is_over(p, now) || p->due) && !no_thread_runs(t) && g->m->current != NULL) {
-		if (may_interrupt(t, g)) {
+	if (turn_is_over(p, now) || p->due) {
+		if (!no_thread_runs(t) && g->m->current != NULL && may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
 			p->turn = NEXT_TURN;
