@@ -50,7 +50,7 @@ static void test_edges(void)
 }
 
 /* A thousand at once, of many lengths: the heap at work. */
-static int awake, early;
+static atomic_int awake, early;
 
 static void sleeps_long(void *arg)
 {
