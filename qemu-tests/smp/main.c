@@ -1,7 +1,7 @@
 /*
  * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
- * than usual; or `faults N`: N contained foreign faults, N overflows of goroutines, N preemptions (with chaos=SEED, or it
- * takes long), on all CPUs together, and none is lost.
+ * than usual; or `faults N`: N contained foreign faults and N overflows of goroutines, on all CPUs together; or
+ * `preemptions N` (with chaos=SEED, or it takes long). None is lost.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -451,7 +451,7 @@ static void test_threads(void)
 
 /* ---- N of each ---- */
 
-static unsigned faults_wanted;
+static unsigned wanted;
 static atomic_uint foreign_faults, overflows_caught;
 static atomic_bool enough;
 
@@ -471,7 +471,7 @@ static void fails_often(unsigned worker)
 	struct socle_foreign_attr attr = {.fault = &fault};
 	struct socle_panic panic;
 
-	for (unsigned i = 0; i < (faults_wanted + WORKERS - 1) / WORKERS; i++) {
+	for (unsigned i = 0; i < (wanted + WORKERS - 1) / WORKERS; i++) {
 		fault.address = 0;
 		wrong_if(socle_foreign_call_attr(&attr, read_null, NULL) != -1 || errno != EFAULT ||
 			 fault.address != 8);
@@ -513,17 +513,23 @@ static void test_many_faults(void)
 		CHECK(socle_go_attr(&small, run_job, &jobs[i]) == 0);
 	}
 	socle_waitgroup_wait(&running);
-	CHECK(wrong == 0 && foreign_faults >= faults_wanted && overflows_caught >= faults_wanted);
-	socle_waitgroup_add(&running, 8);
-	for (int i = 0; i < 8; i++)
+	CHECK(wrong == 0 && foreign_faults >= wanted && overflows_caught >= wanted);
+	printf("%u foreign faults, %u overflows on %d CPUs\n", foreign_faults, overflows_caught, socle_ncpu());
+}
+
+static void test_many_preemptions(void)
+{
+	int n = 4 * socle_ncpu();
+
+	socle_waitgroup_add(&running, n);
+	for (int i = 0; i < n; i++)
 		CHECK(socle_go(is_preempted, NULL) == 0);
-	while (preemptions() < faults_wanted)
+	while (preemptions() < wanted)
 		socle_sleep(MS);
 	enough = true;
 	socle_waitgroup_wait(&running);
 	CHECK(wrong == 0);
-	printf("%u foreign faults, %u overflows, %lu preemptions on %d CPUs\n", foreign_faults, overflows_caught,
-	       preemptions(), socle_ncpu());
+	printf("%lu preemptions on %d CPUs\n", preemptions(), socle_ncpu());
 }
 
 static void test(void)
@@ -540,8 +546,11 @@ static void test(void)
 int main(int argc, char **argv)
 {
 	if (argc > 2) {
-		faults_wanted = (unsigned)atoi(argv[2]);
-		test_many_faults();
+		wanted = (unsigned)atoi(argv[2]);
+		if (strcmp(argv[1], "faults") == 0)
+			test_many_faults();
+		else
+			test_many_preemptions();
 		return finish();
 	}
 	if (argc > 1)
