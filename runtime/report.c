@@ -126,10 +126,19 @@ static void print_current(const struct tcb *tcb)
 		console_printf(", goroutine %lu (%s)", current->id, g_name(current));
 	if (current != NULL && current->callbacks > 0)
 		console_printf(", %u callbacks deep", current->callbacks);
+	if (cpu_count() > 1)
+		console_printf(", on CPU %u", arch_cpu());
 	console_printf("\n");
 }
 
 static const char *const status_words[] = {"dead", "runnable", "running", "waiting", "waiting"};
+
+/* Where it stands is in registers that were not saved. */
+static void print_running(const struct g *g)
+{
+	if (!is_foreign_thread(g) && g->m->thread.cpu != arch_cpu())
+		console_printf("goroutine %lu (%s), running on CPU %u\n", g->id, g_name(g), g->m->thread.cpu);
+}
 
 static void print_waiting(void)
 {
@@ -139,6 +148,8 @@ static void print_waiting(void)
 		bool in_foreign_code = g->m != NULL && g->m->current == g; /* what it runs on is a thread's */
 		uintptr_t sp = (uintptr_t)(in_foreign_code ? g->m->g0.tcb.sp : g->tcb.sp);
 
+		if (g->status == G_RUNNING)
+			print_running(g);
 		if (g->status != G_WAITING && g->status != G_RUNNABLE)
 			continue;
 		n++;

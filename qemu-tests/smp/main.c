@@ -1,7 +1,7 @@
 /*
  * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
  * than usual; or `faults N`: N contained foreign faults and N overflows of goroutines, on all CPUs together; or
- * `preemptions N` (with chaos=SEED, or it takes long). None is lost.
+ * `preemptions N` (with chaos=SEED, or it takes long). None is lost. `panic`: nobody catches what all CPUs raise at once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -532,6 +532,12 @@ static void test_many_preemptions(void)
 	printf("%lu preemptions on %d CPUs\n", preemptions(), socle_ncpu());
 }
 
+static void panics_with_others(unsigned worker)
+{
+	meets(worker);
+	socle_panic("worker %u", worker);
+}
+
 static void test(void)
 {
 	static void (*const tests[])(void) = {test_spread, test_idle,	 test_channels, test_locks,	 test_spawn,
@@ -545,6 +551,8 @@ static void test(void)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "panic") == 0)
+		run_together(socle_ncpu(), panics_with_others);
 	if (argc > 2) {
 		wanted = (unsigned)atoi(argv[2]);
 		if (strcmp(argv[1], "faults") == 0)
