@@ -368,7 +368,7 @@ static void test_free_decided(void)
 /* Until the first timer has fired, whose deadline that is. */
 static void let_fire(int64_t deadline)
 {
-	while (this_p()->timers != NULL && this_p()->timers->deadline == deadline)
+	while (this_p()->next_timer == deadline)
 		if (socle_now() > deadline && this_p()->due)
 			socle_yield();
 }

@@ -321,7 +321,7 @@ static void test_cond_too_late(void)
 	socle_go(waits_until_soon, "a");
 	socle_go(waits, "b");
 	yield_often();
-	while (this_p()->timers != NULL && this_p()->timers->deadline == soon)
+	while (this_p()->next_timer == soon)
 		if (socle_now() > soon && this_p()->due)
 			socle_yield();
 	socle_cond_signal(&cond);
