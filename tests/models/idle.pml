@@ -1,173 +1,247 @@
 /*
- * CPUs that put goroutines in their queues, and CPUs that have nothing to run: ready() with enqueue(), find_runnable(),
- * idle() and wake_idle_m() of runtime/proc.c, thread_park() and thread_ready() of kernel/thread.c, by the same names,
- * as they must be with several CPUs, each with one p and one m. Today's code is for one: it has neither the fences, nor
- * the second look, nor the exchange of idle_m, nor the interrupt to the other CPU; the C code for those follows the
- * model. Not in it: p->due, which the CPU's own tick sets and idle() asks with interrupts masked.
+ * CPUs that put goroutines in their queues, and CPUs that have nothing to run: runtime/idle.c, from take_idle() to
+ * find_elsewhere(), with enqueue_new() and find_runnable() of proc.c, by the same names. A p is a CPU; of a queue only
+ * counts how many are in it: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for it looks at
+ * one queue after the other, and p->due ends it; a tick may wake a p that sleeps. The global queue would be one more.
  *
- * No goroutine stays queued while a CPU sleeps; a goroutine may run for ever. CPU 0 begins with one, that readies
- * others.
+ * At the end no goroutine is queued while a CPU sleeps, for those that run may run for ever, and nobody is said to spin.
+ * CPU 0 begins with a goroutine, the others look for work. Goroutines put PUTS more; ENDS of them end.
  *
- * Memory: what is put in a queue, idle_m, and wakeup go through a store buffer of the CPU, of one each, that empties in
- * any order. A fence (sequentially consistent) waits for it. Loads come in their order.
+ * Memory: the tails, idle_ps and `spinning` are sequentially consistent, so each access is one step. Where a bug takes
+ * that away, what is stored goes through the CPU's store buffer, which its next atomic read-modify-write empties.
  *
- * Bugs: NO_PUT_FENCE, NO_IDLE_FENCE, NO_SECOND_LOOK, NOT_TAKEN_BACK (idle_m, when the second look finds something),
- * WAKEUP_NOT_KEPT (when it comes before the park), WAKE_NOT_ATOMIC (idle_m loaded, then cleared), INTERRUPT_FIRST
- * (before wakeup can be seen: a local APIC and a GIC do not wait for the store buffer).
+ * Bugs: NO_PUT_FENCE, NO_IDLE_FENCE, NO_STOP_FENCE, NO_STEAL_FENCE, NO_SECOND_LOOK, TAKE_IGNORED (who was taken
+ * meanwhile does not wait for being woken), SPINNING_BEFORE_WON (p->spinning, before p is taken), SPINNING_CLEARED_LATE
+ * (after the look in stop_spinning()), STOPS_UNASKED (no look there), GIVES_UP (wake_one() found all taken, and does not
+ * look again), THIEF_SILENT (wakes nobody for the rest of its loot).
  */
 #ifndef CPUS
-#define CPUS 3
+#define CPUS 2
 #endif
-#ifndef PUTS
-#define PUTS 2
-#endif
+#define PUTS (5 - CPUS)
+#define ENDS (CPUS == 2 -> 3 : 1)
+#define TICKS 1
 
-byte queued[CPUS], puts;
-bool idle_m[CPUS], wakeup[CPUS], interrupt[CPUS], asleep[CPUS];
-bool stored_put[CPUS], stored_idle[CPUS];
-byte stored_wakeup[CPUS];	/* whose; NONE */
-#define NONE CPUS
+byte queued[CPUS];
+byte idle_ps;		/* a bit for each */
+bool spinning;
+bool p_spinning[CPUS], wakeup[CPUS];
+byte puts, ends, ticks, asleep;
+
+/* Empty, unless there is a bug. */
+byte stored_tail[CPUS];	/* how many more */
+bool stored_idle[CPUS], stored_stop[CPUS];
+
+#define in_queue(t) (queued[t] + (t == c -> stored_tail[c] : 0))
+#define empty(c) (stored_tail[c] == 0 && !stored_idle[c] && !stored_stop[c])
 
 proctype store_buffer(byte c)
 {
 end:	do
-	:: d_step { stored_put[c] -> queued[c]++; stored_put[c] = false }
-	:: d_step { stored_idle[c] -> idle_m[c] = true; stored_idle[c] = false }
-	:: d_step { stored_wakeup[c] != NONE -> wakeup[stored_wakeup[c]] = true; stored_wakeup[c] = NONE }
+	:: d_step { stored_tail[c] > 0 -> queued[c] = queued[c] + stored_tail[c]; stored_tail[c] = 0 }
+	:: d_step { stored_idle[c] -> idle_ps = idle_ps | (1 << c); stored_idle[c] = false }
+	:: d_step { stored_stop[c] -> spinning = false; stored_stop[c] = false }
 	od
 }
 
-#define fence(c) (!stored_put[c] && !stored_idle[c] && stored_wakeup[c] == NONE)
+/* These two set `won`. */
+inline take_idle(t) { d_step { empty(c) -> won = (idle_ps >> t) & 1; idle_ps = idle_ps & ~(1 << t) } }
+inline take_spinning() { d_step { empty(c) -> won = !spinning; spinning = true } }
 
-/* ---- kernel/thread.c, interrupts masked ---- */
-
-inline thread_park()
+inline clear_spinning()
 {
-#ifdef WAKEUP_NOT_KEPT
-	wakeup[c] = false;
-#endif
-	do
-	:: wakeup[c] -> break
-	:: else -> /* arch_idle() */
-		asleep[c] = true;
-end_asleep:	d_step { interrupt[c] -> interrupt[c] = false; asleep[c] = false }
-	od;
-	wakeup[c] = false
-}
-
-inline thread_ready(t)
-{
-	atomic { stored_wakeup[c] == NONE -> assert(!wakeup[t]); stored_wakeup[c] = t };
-#ifndef INTERRUPT_FIRST
-	fence(c); /* x86: mfence before the ICR of an x2APIC is written; ARM: dsb before the GIC's SGI register is */
-#endif
-	interrupt[t] = true
-}
-
-/* ---- runtime/proc.c ---- */
-
-/* As atomic_exchange(&p->idle_m, NULL). */
-inline exchange_idle_m(i)
-{
-#ifdef WAKE_NOT_ATOMIC
-	was_idle = idle_m[i];
-	idle_m[i] = false
+	assert(spinning);
+#ifdef NO_STOP_FENCE
+	stored_stop[c] = true
 #else
-	d_step { was_idle = idle_m[i]; idle_m[i] = false }
+	spinning = false
 #endif
 }
 
-/* One of them, if there are any. */
-inline wake_idle_m()
+inline wake_one()
 {
-	i = 0;
 	do
-	:: i < CPUS && idle_m[i] ->
-		exchange_idle_m(i);
-		if
-		:: was_idle -> was_idle = false; thread_ready(i); break
-		:: else -> i++
-		fi
-	:: i < CPUS && !idle_m[i] -> i++
-	:: i == CPUS -> break
-	od;
-	i = 0
-}
-
-inline ready()
-{
-	atomic { !stored_put[c] -> stored_put[c] = true };
-#ifndef NO_PUT_FENCE
-	fence(c);
+	:: idle_ps == 0 -> break
+	:: idle_ps != 0 ->
+	   take_spinning();
+	   if
+	   :: !won -> break
+	   :: else
+	   fi;
+	   do
+	   :: atomic { idle_ps == 0 -> won = false; break }
+	   :: atomic { idle_ps != 0 -> t = (idle_ps & 1 -> 0 : (idle_ps & 2 -> 1 : 2)) };
+#ifdef SPINNING_BEFORE_WON
+	      p_spinning[t] = true;
 #endif
-	wake_idle_m()
+	      take_idle(t);
+	      if
+	      :: won -> d_step { assert(!wakeup[t]); p_spinning[t] = true; wakeup[t] = true }; break
+	      :: else
+	      fi
+	   od;
+	   if
+	   :: won -> break
+	   :: else -> clear_spinning()
+	   fi
+#ifdef GIVES_UP
+	   ; break
+#endif
+	od;
+	atomic { t = 0; won = false }
 }
 
-/* found. Every queue, one after the other; take: out of it. */
-inline look(take)
+/* found */
+inline anyone_runnable_anywhere()
 {
-	i = 0;
+	found = false;
 	do
-	:: atomic { i < CPUS && queued[i] > 0 -> found = true; if :: take -> queued[i]-- :: else fi }; break
-	:: i < CPUS && queued[i] == 0 -> i++
-	:: i == CPUS -> break
+	:: atomic { t < CPUS && in_queue(t) > 0 -> found = true; break }
+	:: atomic { t < CPUS && in_queue(t) == 0 -> t++ }
+	:: t == CPUS -> break
 	od;
-	i = 0
+	t = 0
 }
 
-inline idle()
+/* got: one to run. The rest, if any, is in no queue for a moment. */
+inline run_queue_steal(victim)
 {
-	stored_idle[c] = true;
-#ifndef NO_IDLE_FENCE
-	fence(c);
+	d_step {
+		victim != c && queued[victim] > 0 && empty(c) ->
+		loot = queued[victim] - queued[victim] / 2 - 1;
+		queued[victim] = queued[victim] / 2;
+		got = true
+	}
+}
+
+inline steal()
+{
+	if
+	:: run_queue_steal(0)
+	:: run_queue_steal(1)
+	:: run_queue_steal(CPUS - 1)
+	:: true
+	fi;
+	if
+	:: loot > 0 ->
+#ifdef NO_STEAL_FENCE
+		stored_tail[c] = loot;
+#else
+		queued[c] = queued[c] + loot;
 #endif
-#ifndef NO_SECOND_LOOK
-	look(false);
+		loot = 0;
+#ifndef THIEF_SILENT
+		wake_one() /* look_for_p() */
+#endif
+	:: else
+	fi
+}
+
+inline stop_spinning()
+{
+	p_spinning[c] = false;
+#ifdef SPINNING_CLEARED_LATE
+	anyone_runnable_anywhere();
+	clear_spinning();
+#else
+	clear_spinning();
+#ifndef STOPS_UNASKED
+	anyone_runnable_anywhere();
+#endif
 #endif
 	if
-	:: found ->
-		found = false;
-#ifndef NOT_TAKEN_BACK
-		!stored_idle[c]; /* an exchange is made in memory */
-		exchange_idle_m(c);
-		if
-		:: was_idle -> was_idle = false
-		:: else -> thread_park() /* woken meanwhile: not for long, and the next park is not cut short */
-		fi
+	:: found -> found = false; wake_one()
+	:: else
+	fi
+}
+
+inline spin() { steal(); stop_spinning() }
+
+/* A tick of the own CPU, whose thread is parked, takes and wakes it: wake_idle_m(). */
+inline thread_park()
+{
+	asleep++;
+end_asleep:
+	if
+	:: d_step { wakeup[c] -> wakeup[c] = false; asleep-- }
+	:: d_step { ticks < TICKS && idle_ps >> c & 1 -> ticks++; idle_ps = idle_ps & ~(1 << c); asleep-- }
+	fi
+}
+
+inline wait_for_work()
+{
+#ifdef NO_IDLE_FENCE
+	stored_idle[c] = true;
+#else
+	idle_ps = idle_ps | (1 << c);
+#endif
+#ifndef NO_SECOND_LOOK
+	anyone_runnable_anywhere();
+#endif
+	if
+	:: found -> take_idle(c)
+	:: else
+	fi;
+	if
+#ifdef TAKE_IGNORED
+	:: found
+#else
+	:: won
 #endif
 	:: else -> thread_park()
+	fi;
+	d_step { won = false; found = false }
+}
+
+inline find_elsewhere()
+{
+	take_spinning();
+	if
+	:: won -> d_step { won = false; p_spinning[c] = true }; spin()
+	:: else -> p_spinning[c] = false; steal()
+	fi;
+	if
+	:: got
+	:: else ->
+		wait_for_work();
+		if
+		:: p_spinning[c] -> spin()
+		:: else
+		fi
 	fi
+}
+
+inline enqueue_new()
+{
+#ifdef NO_PUT_FENCE
+	stored_tail[c] = stored_tail[c] + 1;
+#else
+	queued[c]++;
+#endif
+	wake_one() /* look_for_p() */
 }
 
 inline find_runnable()
 {
 	do
-	:: look(true);
-	   if
-	   :: found -> found = false; break
-	   :: else -> idle()
-	   fi
+	:: got -> got = false; break
+	:: d_step { !got && empty(c) && queued[c] > 0 -> queued[c]--; got = true }
+	:: d_step { !got && empty(c) && queued[c] == 0 -> skip }; find_elsewhere()
 	od
 }
 
 proctype cpu(byte c)
 {
-	byte i;
-	bool found, was_idle;
+	byte t, loot;
+	bool won, found, got = (c == 0);
 
-	if
-	:: c == 0
-	:: else -> find_runnable()
-	fi;
 	do
-	:: do /* a goroutine */
-	   :: atomic { puts < PUTS -> puts++ }; ready()
-	   :: break
-	   od;
-	   if
+	:: find_runnable();
+	   do /* a goroutine */
+	   :: atomic { puts < PUTS -> puts++ }; enqueue_new()
+	   :: atomic { ends < ENDS -> ends++ }; break
 	   :: true -> end_runs_for_ever: false
-	   :: !stored_put[c] -> find_runnable() /* it knows what it put itself */
-	   fi
+	   od
 	od
 }
 
@@ -176,17 +250,17 @@ init {
 
 	atomic {
 		do
-		:: c < CPUS -> stored_wakeup[c] = NONE; run cpu(c); run store_buffer(c); c++
+		:: c < CPUS -> run cpu(c); run store_buffer(c); c++
 		:: else -> break
 		od
 	}
 	timeout;
 	d_step {
+		assert(!spinning);
 		c = 0;
 		do
-		:: c < CPUS -> queued[0] = queued[0] + (c > 0 -> queued[c] : 0); asleep[0] = asleep[0] || asleep[c]; c++
+		:: c < CPUS -> assert(queued[c] == 0 || asleep == 0); c++
 		:: else -> break
-		od;
-		assert(queued[0] == 0 || !asleep[0])
+		od
 	}
 }
