@@ -15,7 +15,7 @@ FENCES = ["NO_PUT_FENCE", "NO_IDLE_FENCE", "NO_STEAL_FENCE"]
 IDLES = [*FENCES, "NO_SECOND_LOOK", "TAKE_IGNORED", "SPINNING_BEFORE_WON", "THIEF_SILENT"]
 SPINNERS = ["NO_STOP_FENCE", "SPINNING_CLEARED_LATE", "STOPS_UNASKED", "GIVES_UP"]
 PARKED = ["PARKED_EARLY", "WOKEN_DROPPED", "WRONG_QUEUE", "ASLEEP_KEPT", "INTERRUPT_LEFT_OUT", "FREED_EARLY"]
-FOREIGN = ["LOCKED_M_LATE", "NEXT_P_LATE", "RETIRED_LATE", "RETIRED_AFTER_PARK", "P_KEPT"]
+FOREIGN = ["LOCKED_M_LATE", "NEXT_P_LATE", "READY_ANYWHERE", "RETIRED_LATE", "RETIRED_AFTER_PARK", "P_KEPT"]
 CASES = [  # the model, how large, and its bugs
     ("runq", [], PUTS),
     ("runq", ["STEAL"], STEALS),
@@ -25,9 +25,9 @@ CASES = [  # the model, how large, and its bugs
     ("idle", ["CPUS=3"], SPINNERS),
     ("thread", ["CPUS=2"], PARKED),
     ("thread", ["CPUS=3"], ["NO_GENERATION"]),
-    ("foreign_p", ["MS=2"], []),
-    ("foreign_p", ["MS=3"], FOREIGN),
-    ("foreign_p", ["MS=3", "IDLE_MS=1"], ["FREED_AT_ONCE"]),
+    ("foreign_p", ["MS=3", "PS=1"], []),
+    ("foreign_p", ["MS=3", "PS=2"], FOREIGN),
+    ("foreign_p", ["MS=3", "PS=2", "IDLE_MS=1"], ["FREED_AT_ONCE"]),
 ]
 
 

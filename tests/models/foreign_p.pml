@@ -1,28 +1,29 @@
 /*
- * The p of a foreign call: schedule_m(), execute(), hand_off(), start_new_m(), park_m(), stop_locked_m(),
- * start_locked_m(), retire(), free_dead_ms(), end_foreign_turn() and get_p_back() of runtime/proc.c, enter_callback()
- * and leave_crossing() of foreign.c, thread_park() and thread_ready() of kernel/thread.c, line for line and by the same
- * names. All m's run at once, as on several CPUs; there is one p (several: not modelled), so one m at a time runs
- * goroutine code. MS - 1 goroutines make foreign calls, one after the other, whose turns may end, and which may call
- * back; the callback waits for the one ordinary goroutine, OTHER. One m holds the p at any time, each call gets it
- * again, no wake-up is lost.
+ * The p's of foreign calls: runtime/m.c from hand_off() on, schedule_m(), execute() and end_foreign_turn() of proc.c,
+ * enter_callback() and leave_crossing() of foreign.c, line for line and by the same names. A p is a CPU, which each
+ * thread has for itself: that one CPU serves one at a time only leaves less to come in between. Goroutines make foreign
+ * calls, one after the other, whose turns may end, and which may call back; the callback waits for the one ordinary
+ * goroutine, OTHER. One m holds each p, and is on its CPU; each call gets a p again; no wake-up is lost.
  *
- * Memory: what is under sched.lock or the global queue's lock is one step. The release of wakeup and its acquire order
- * next_p: without them it is as with NEXT_P_LATE. idle() and wake_idle_m() are a wait for the queue here: idle.pml; the
- * goroutines' own waiting is one step: park.pml.
+ * Memory: what is under ms.lock or the global queue's lock is one step. The release of a thread's state and its
+ * acquire order next_p: without them it is as with NEXT_P_LATE. All queues are one here, and to sleep is to wait for
+ * it: idle.pml; thread_park() keeps a wake-up: thread.pml; the goroutines' own waiting is one step: park.pml.
  *
- * Bugs: LOCKED_M_LATE (set after the g is queued), NEXT_P_LATE (written after thread_ready), RETIRED_LATE (after it has
- * woken the other), RETIRED_AFTER_PARK (when it was woken itself), P_KEPT (by an ended turn), FREED_AT_ONCE: a dead m's
- * stack freed before its thread has left it. This is what the C code does: right on one CPU only.
+ * Bugs: LOCKED_M_LATE (set after the g is queued), NEXT_P_LATE (written after thread_ready_on()), READY_ANYWHERE (by
+ * hand_off(), on the CPU where the m was last), RETIRED_LATE (after it has woken the other), RETIRED_AFTER_PARK (when
+ * it was woken itself), P_KEPT (by an ended turn), FREED_AT_ONCE (a dead m's stack, before its thread has left it).
  */
 #ifndef MS
 #define MS 3
+#endif
+#ifndef PS
+#define PS 2
 #endif
 #ifndef IDLE_MS
 #define IDLE_MS MS /* none dies */
 #endif
 #define OTHER 0
-#define GS MS /* OTHER, and those that make foreign calls */
+#define GS (MS - PS + 1) /* OTHER, and those that make foreign calls */
 #define NONE 9
 
 mtype = { G_DEAD, G_RUNNABLE, G_RUNNING, G_WAITING };
@@ -33,8 +34,9 @@ mtype status[GS] = G_RUNNABLE, at[GS] = BEGINS;
 byte locked_m[GS] = NONE, callbacks[GS];
 byte frames[GS] = NONE;	/* on whose g0 its foreign frames are */
 
-byte holder;		/* of the p, in truth */
-bool p[MS], next_p[MS];	/* what the m's believe */
+byte holder[PS];		/* in truth */
+byte p[MS] = NONE, next_p[MS] = NONE;	/* what the m's believe */
+byte cpu[MS], wake_cpu[MS];	/* where the m's thread is, and comes to */
 bool wakeup[MS], parked[MS];
 byte locked_g[MS] = NONE;
 bool started[MS], idle[MS], dead[MS];
@@ -47,30 +49,34 @@ inline thread_park()
 {
 	parked[m] = true; /* off its stack */
 end_parked:
-	d_step { wakeup[m] -> parked[m] = false; wakeup[m] = false }
+	d_step { wakeup[m] -> parked[m] = false; wakeup[m] = false; cpu[m] = wake_cpu[m]; wake_cpu[m] = 0 }
 }
 
-inline thread_ready(t) { d_step { assert(!wakeup[t]); wakeup[t] = true } }
+inline thread_ready_on(t, c) { d_step { assert(!wakeup[t]); wakeup[t] = true; wake_cpu[t] = c } }
 
-/* ---- runtime/proc.c ---- */
+/* ---- runtime/m.c ---- */
 
 inline give(to)	/* other->next_p = m->p */
 {
 	d_step {
-		assert(holder == m && p[m] && !next_p[to]);
-		holder = to;
-		next_p[to] = true
+		assert(holder[p[m]] == m && cpu[m] == p[m] && next_p[to] == NONE);
+		holder[p[m]] = to;
+		next_p[to] = p[m]
 	}
 }
 
 inline wake_with_p(to)
 {
 #ifdef NEXT_P_LATE
-	thread_ready(to);
+	thread_ready_on(to, p[m]);
 	give(to)
 #else
 	give(to);
-	thread_ready(to)
+#ifdef READY_ANYWHERE
+	thread_ready_on(to, cpu[to])
+#else
+	thread_ready_on(to, p[m])
+#endif
 #endif
 }
 
@@ -105,11 +111,13 @@ inline hand_off()
 
 inline park_m()
 {
-	p[m] = false;
+	p[m] = NONE;
 	thread_park();
-	p[m] = next_p[m];
-	next_p[m] = false;
-	assert(p[m])
+	d_step {
+		p[m] = next_p[m];
+		next_p[m] = NONE;
+		assert(p[m] != NONE && cpu[m] == p[m])
+	}
 }
 
 inline stop_locked_m()
@@ -117,31 +125,25 @@ inline stop_locked_m()
 	hand_off();
 	if
 	:: handed -> handed = false
-	:: else -> assert(dead[0] || dead[MS - 1] || dead[MS - 2]); no_memory = true; end_no_memory: false
+	:: else -> assert(IDLE_MS < MS); no_memory = true; end_no_memory: false
 	fi;
 	park_m();
 	assert(status[locked_g[m]] == G_RUNNABLE)
 }
+
+#ifdef FREED_AT_ONCE
+#define may_be_freed(m) dead[m]
+#else
+#define may_be_freed(m) (dead[m] && parked[m]) /* thread_parked() */
+#endif
 
 inline free_dead_ms()
 {
 	d_step {
 		other = 0;
 		do
-#ifdef FREED_AT_ONCE
-		:: other < MS && dead[other] ->
-			assert(parked[other]);
-			dead[other] = false;
-			started[other] = false;
-			other++
-		:: other < MS && !dead[other] -> other++
-#else
-		:: other < MS && dead[other] && parked[other] ->
-			dead[other] = false;
-			started[other] = false;
-			other++
-		:: other < MS && !(dead[other] && parked[other]) -> other++
-#endif
+		:: other < MS && may_be_freed(other) -> assert(parked[other]); dead[other] = false; started[other] = false
+		:: other < MS && !may_be_freed(other) -> other++
 		:: other == MS -> break
 		od;
 		other = 0
@@ -176,7 +178,7 @@ inline start_locked_m(g)
 
 inline execute(g)
 {
-	assert(holder == m && p[m] && status[g] == G_RUNNABLE);
+	assert(holder[p[m]] == m && cpu[m] == p[m] && status[g] == G_RUNNABLE);
 	assert(frames[g] == NONE || frames[g] == m);
 	status[g] = G_RUNNING
 }
@@ -188,7 +190,7 @@ inline schedule_m()
 	:: locked_g[m] != NONE -> stop_locked_m(); g = locked_g[m]
 	:: else ->
 		do
-		:: assert(holder == m && p[m]);
+		:: assert(holder[p[m]] == m && cpu[m] == p[m]);
 end_idle:	   queue ? g;
 		   if
 		   :: locked_m[g] == NONE -> break
@@ -201,21 +203,20 @@ end_idle:	   queue ? g;
 
 inline ready(g)
 {
-	assert(holder == m && p[m] && status[g] == G_WAITING);
-	status[g] = G_RUNNABLE;
+	assert(holder[p[m]] == m && cpu[m] == p[m]);
 	queue ! g
 }
 
 inline end_foreign_turn()
 {
 	if
-	:: p[m] && len(queue) > 0 ->
+	:: p[m] != NONE && len(queue) > 0 ->
 		hand_off();
 		if
 		:: handed ->
 			handed = false;
 #ifndef P_KEPT
-			p[m] = false
+			p[m] = NONE
 #endif
 		:: else
 		fi
@@ -234,7 +235,6 @@ inline get_p_back(g)
 	locked_m[g] = m;
 #endif
 	park_m();
-	assert(holder == m);
 	status[g] = G_RUNNING;
 	if
 	:: callbacks[g] == 0 -> locked_m[g] = NONE
@@ -245,8 +245,8 @@ inline get_p_back(g)
 inline need_p(g)
 {
 	if
-	:: !p[m] -> get_p_back(g)
-	:: else -> assert(holder == m)
+	:: p[m] == NONE -> get_p_back(g)
+	:: else -> assert(holder[p[m]] == m)
 	fi
 }
 
@@ -273,12 +273,12 @@ inline other_goroutine()
 {
 	other = 1;
 	do
-	:: other < GS && status[other] == G_WAITING -> ready(other); other++
-	:: other < GS && status[other] != G_WAITING -> other++
+	:: atomic { other < GS && status[other] == G_WAITING -> status[other] = G_RUNNABLE }; ready(other); other++
+	:: atomic { other < GS && status[other] != G_WAITING -> other++ }
 	:: atomic { other == GS -> other = 1 };
 	   if
 	   :: status[OTHER] = G_RUNNABLE; queue ! OTHER; break /* yields */
-	   :: status[1] != G_WAITING && status[GS - 1] != G_WAITING -> status[OTHER] = G_WAITING; break
+	   :: atomic { status[1] != G_WAITING && status[GS - 1] != G_WAITING -> status[OTHER] = G_WAITING; break }
 	   fi
 	od;
 	other = 0
@@ -298,7 +298,7 @@ inline calls(g)
 			at[g] = CALLED_BACK;
 			status[g] = G_WAITING;
 			if
-			:: status[OTHER] == G_WAITING -> ready(OTHER)
+			:: atomic { status[OTHER] == G_WAITING -> status[OTHER] = G_RUNNABLE }; ready(OTHER)
 			:: else
 			fi
 		:: true
@@ -324,7 +324,7 @@ proctype runs(byte m)
 	bool handed;
 
 	if
-	:: m == 0 -> p[0] = true; started[0] = true
+	:: m < PS
 	:: else -> park_m()
 	fi;
 	do
@@ -343,6 +343,11 @@ init {
 	atomic {
 		do
 		:: i < GS -> queue ! i; i++
+		:: else -> break
+		od;
+		i = 0;
+		do
+		:: i < PS -> p[i] = i; cpu[i] = i; holder[i] = i; started[i] = true; i++
 		:: else -> break
 		od;
 		i = 0;

@@ -173,7 +173,7 @@ inline find_waiting()
 	wakeups++
 }
 
-/* A timer of the own CPU. The tick wakeups who set it; in runtime_idle()'s eyes it is there until that thread has run. */
+/* A timer of the own CPU. The tick wakes who set it; in runtime_idle()'s eyes it is there until that thread has run. */
 inline tick()
 {
 	atomic { timer[c] != NONE && waits[timer[c]] -> t = timer[c]; waits[t] = false };
