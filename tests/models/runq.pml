@@ -1,9 +1,8 @@
 /*
- * A p's ring of goroutines: run_queue_put() and run_queue_get() of runtime/runq.h, line for line and by the same names.
- * Its owner puts and gets, two others take: no g is lost, none is taken twice, no slot is written before it was read.
- *
- * With -DSTEAL one of the others takes half of the ring to its own, which is empty (Go's runqgrab, runqsteal). The C
- * code for that is to follow the model: run_queue_grab(), run_queue_steal().
+ * A p's ring of goroutines: run_queue_put(), run_queue_get() and run_queue_empty() of runtime/runq.h, line for line and
+ * by the same names. Its owner puts and gets, two others take, and ask: no g is lost, none is taken twice, no slot is written
+ * before it was read, and none that was never empty is said to be. With -DSTEAL one of the others is run_queue_steal() of
+ * runq.c, of half of the ring to its own.
  *
  * Memory: what the C code stores goes through a store buffer, of one slot and one tail for each owner, that empties in
  * any order; a release waits for what was stored before. Where an acquire is left out, the later access may come first;
@@ -12,8 +11,10 @@
  * else.
  *
  * Bugs: PUT_HEAD_RELAXED (which C allows to go wrong and hardware does not: no store is made before a branch that it
- * depends on is decided), PUT_TAIL_RELAXED, GET_HEAD_RELAXED, GET_TAIL_RELAXED, CAS_RELAXED, CAS_NOT_ATOMIC; when
- * stealing, also STEAL_TAIL_FIRST (published before the compare-and-swap).
+ * depends on is decided), PUT_TAIL_RELAXED, GET_HEAD_RELAXED, GET_TAIL_RELAXED, CAS_RELAXED, CAS_NOT_ATOMIC,
+ * EMPTY_HEAD_RELAXED; when stealing, also STEAL_TAIL_RELAXED (of the other), OWN_TAIL_RELAXED, STEAL_TAIL_FIRST (the own,
+ * before the compare-and-swap). Not to be seen here: the thief's acquire of its own head, on which the place that it
+ * writes depends; that of the other's, without which a queue may only look empty.
  */
 #ifdef STEAL
 #define RUN_QUEUE 4
@@ -32,7 +33,8 @@ typedef run_queue {
 
 run_queue q[2];
 bool taken[GS + 1];
-byte finished, n_put;
+byte finished;
+bool asking, was_empty;		/* the first ring, since somebody began to ask */
 
 #define stored_all(r) (q[r].stored_g == 0 && q[r].stored_tail == 0)
 
@@ -47,7 +49,11 @@ end:	do
 #ifdef PUT_TAIL_RELAXED
 	:: d_step { q[r].stored_tail != 0 ->
 #else
+#ifdef OWN_TAIL_RELAXED
+	:: d_step { q[r].stored_tail != 0 && (q[r].stored_g == 0 || r == 1) ->
+#else
 	:: d_step { q[r].stored_tail != 0 && q[r].stored_g == 0 ->
+#endif
 #endif
 		q[r].tail = q[r].stored_tail;
 		q[r].stored_tail = 0
@@ -112,7 +118,7 @@ inline compare_exchange(r, expected, value)
 	d_step {
 		swapped = q[r].head == expected;
 		if
-		:: swapped -> q[r].head = value
+		:: swapped -> q[r].head = value; was_empty = was_empty || (asking && q[0].head == q[0].tail)
 		:: else -> expected = q[r].head
 		fi
 	}
@@ -171,6 +177,22 @@ inline run_queue_get(r)
 	tail = 0
 }
 
+/* One at a time asks. */
+inline run_queue_empty()
+{
+	d_step { !asking -> asking = true; was_empty = q[0].head == q[0].tail };
+#ifdef EMPTY_HEAD_RELAXED
+	if
+	:: tail = q[0].tail; head = q[0].head
+	:: head = q[0].head; tail = q[0].tail
+	fi;
+#else
+	head = q[0].head;
+	tail = q[0].tail;
+#endif
+	d_step { assert(head != tail || was_empty); asking = false; was_empty = false; head = 0; tail = 0 }
+}
+
 /* Whoever took g runs it. */
 inline take()
 {
@@ -182,70 +204,69 @@ inline take()
 	}
 }
 
-#define HALF (RUN_QUEUE / 2)
-
-/* n of them, from the head of r to our own ring, `to`, at its tail, which stays as it is. */
-inline run_queue_grab(r, to)
+/* To our own ring, `to`, that is empty. g: to be run at once; 0: there was none. At most one more is copied here. */
+inline run_queue_steal(r, to)
 {
+	own = q[to].head;
+	head = q[r].head;
 	do
-	:: head = q[r].head;	/* acquire */
-	   tail = q[r].tail;	/* acquire */
-	   n = tail - head;
+	:: g = 0;
+#ifdef STEAL_TAIL_RELAXED
+	   if
+	   :: g = load_slot(r, head); more = load_slot(r, head + 1)
+	   :: skip
+	   fi;
+#endif
+	   tail = q[r].tail;
+	   n = (tail - head > RUN_QUEUE -> 0 : tail - head);
 	   n = n - n / 2;
 	   if
-	   :: n == 0 -> break
-	   :: n > HALF -> goto again /* head and tail are not of one moment: it would be copied for nothing */
+	   :: n == 0 && q[r].head == head -> g = 0; break
 	   :: else
 	   fi;
-	   i = 0;
-	   do
-	   :: i < n ->
-		g = load_slot(r, head + i);	/* relaxed */
-		assert(own + i < q[to].head + RUN_QUEUE);
-		store_slot(to, own + i, g);	/* relaxed */
-		i++
-	   :: else -> break
-	   od;
+	   if
+	   :: n > 0 && g == 0 -> g = load_slot(r, head)
+#ifdef CAS_RELAXED
+	   :: n > 0 -> g = 0 /* loaded after it */
+#endif
+	   :: else
+	   fi;
+	   if
+	   :: n > 1 ->
+		if
+		:: more == 0 -> more = load_slot(r, head + 1)
+		:: else
+		fi;
+		assert(n == 2);
+		store_slot(to, own, more);
+		more = 0
+	   :: else
+	   fi;
 #ifdef STEAL_TAIL_FIRST
 	   if
-	   :: n > 1 -> store_tail(to, own + n - 1)
+	   :: n > 1 -> store_tail(to, own + 1)
 	   :: else
 	   fi;
 #endif
-	   compare_exchange(r, head, head + n);	/* release */
+	   compare_exchange(r, head, head + n);
+#ifdef CAS_RELAXED
+	   if
+	   :: swapped && g == 0 -> g = load_slot(r, head)
+	   :: else
+	   fi;
+#endif
 	   if
 	   :: swapped -> break
 	   :: else
-	   fi;
-again:	   skip
+	   fi
 	od;
-	swapped = false;
-	head = 0;
-	tail = 0;
-	i = 0
-}
-
-/* To our own ring, that is empty. g: the last of them, to be run at once; 0 when there was nothing. */
-inline run_queue_steal(r, to)
-{
-	own = own_tail(to);
-	if
-	:: q[to].head == own -> run_queue_grab(r, to)	/* acquire: as in run_queue_put(), who still reads a slot? */
-	:: else -> n = 0
-	fi;
-	if
-	:: n == 0 -> g = 0
-	:: else ->
-		g = load_slot(to, own + n - 1);
 #ifndef STEAL_TAIL_FIRST
-		if
-		:: n > 1 -> store_tail(to, own + n - 1)	/* release */
-		:: else
-		fi
-#endif
+	if
+	:: swapped && n > 1 -> store_tail(to, own + n - 1)
+	:: else
 	fi;
-	n = 0;
-	own = 0
+#endif
+	atomic { swapped = false; head = 0; tail = 0; n = 0; own = 0; more = 0 }
 }
 
 proctype owns(byte owner)
@@ -284,6 +305,7 @@ proctype takes(byte owner)
 #else
 	do
 	:: run_queue_get(0); take()
+	:: run_queue_empty()
 	:: break
 	od;
 #endif
@@ -293,12 +315,15 @@ proctype takes(byte owner)
 #ifdef STEAL
 proctype steals(byte owner)
 {
-	byte head, tail, g, own, n, i;
+	byte head, tail, g, own, n, more;
 	bool swapped;
 
 	run_queue_steal(0, owner);
 	take();
-	run_queue_steal(0, owner);
+	if
+	:: q[owner].head == own_tail(owner) -> run_queue_steal(0, owner)
+	:: else -> run_queue_get(owner)
+	fi;
 	take();
 	finished++
 }
