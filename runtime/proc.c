@@ -182,7 +182,7 @@ SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 	g->locks--;
 	ASSERT(g->locks == 0, "park: a lock is held besides the one to release");
 	m->current = NULL;
-	g->status = G_WAITING;
+	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE);	/* the saved SP: trim() reads it */
 	atomic_store_explicit(&release->held, 0, memory_order_release); /* as unlock(): from here on g is another's */
 	schedule_m(m);
 }

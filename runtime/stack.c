@@ -408,7 +408,7 @@ static size_t trim(struct g *g)
 	atomic_store_explicit(&trimmed, g, memory_order_relaxed);
 	if (__atomic_compare_exchange_n(&g->status, &waiting, G_TRIMMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 		bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
-		__atomic_compare_exchange_n(&g->status, &trimming, G_WAITING, false, __ATOMIC_RELAXED,
+		__atomic_compare_exchange_n(&g->status, &trimming, G_WAITING, false, __ATOMIC_RELEASE,
 					    __ATOMIC_RELAXED);
 	}
 	atomic_store_explicit(&trimmed, NULL, memory_order_release); /* pairs with wait_for_trim()'s acquire */
