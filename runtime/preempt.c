@@ -13,6 +13,7 @@
 
 #define TURN 10000000ll /* 10 ms, Go's */
 #define RETRY 100000ll
+#define MAX_RETRIES 6 /* then they are 6 ms apart */
 #define NEXT_TURN ~0u /* no until_global: whoever runs when the tick looks next has only begun */
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
@@ -54,8 +55,12 @@ void chaos_stall_now(void)
 
 static int64_t length(int64_t usual) { return !chaos_started ? usual : 2000 + chaos_random() % 100000; }
 
-/* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. */
-static int64_t retry_after(int64_t now) { return length(RETRY + ((uint32_t)now * 2654435769u >> 16)); }
+/* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. Later each time:
+ * on an emulator a handler may take as long as the first retry waits, and the interrupted code must get on. */
+static int64_t retry_after(const struct p *p, int64_t now)
+{
+	return length(RETRY + ((uint32_t)now * 2654435769u >> 16)) << p->retries;
+}
 
 static int64_t next_timer(struct p *p) { return atomic_load_explicit(&p->next_timer, memory_order_relaxed); }
 
@@ -98,7 +103,8 @@ static bool may_interrupt(const struct trap *t, const struct g *g)
 	       t->sp <= b.hi;
 }
 
-/* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all. */
+/* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all: the turn that runs has only
+ * begun. */
 static bool turn_is_over(struct p *p, int64_t now)
 {
 	bool goroutines, threads;
@@ -110,11 +116,9 @@ static bool turn_is_over(struct p *p, int64_t now)
 	p->ticking = goroutines || threads;
 	if (threads && p->thread_turn == thread_switches())
 		p->due |= THREADS_DUE;
-	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE) {
-		p->turn_end = now + retry_after(now); /* a time in the past would fire again at once, for ever */
+	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE)
 		return true;
-	}
-	p->turn = p->until_global; /* another goroutine, or thread, runs by now: its turn has only begun */
+	p->turn = p->until_global;
 	p->thread_turn = thread_switches();
 	p->turn_end = p->ticking ? now + length(TURN) : INT64_MAX;
 	return false;
@@ -133,9 +137,12 @@ static void preempt(struct trap *t, struct p *p, int64_t now)
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;
 			p->turn = NEXT_TURN;
+			p->retries = 0;
+		} else if (p->retries < MAX_RETRIES) {
+			p->retries++;
 		}
 		p->ticking = true;
-		p->turn_end = now + retry_after(now);
+		p->turn_end = now + retry_after(p, now); /* a time in the past would fire again at once, for ever */
 	}
 	set_timer(p);
 }

@@ -142,6 +142,7 @@ struct p {
 	volatile uint8_t due;	 /* set by the CPU's handlers, for the scheduler; interrupts masked */
 	struct m *idle_m;	 /* parked with it, for want of work: see idle.c */
 	bool spinning;		 /* looks for work on behalf of all */
+	uint8_t retries;	 /* ticks since one was of use */
 	bool ticking;		 /* turn_end is set */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
 	unsigned thread_turn;	 /* the same of thread_switches() */
