@@ -44,6 +44,8 @@ uint64_t bench_round_64k(unsigned n);
 uint64_t bench_fault(unsigned n);
 uint64_t bench_attach(unsigned n);
 
+void bench_smp(void); /* the boot option smp: prints operations in real time, not instructions */
+
 /* ---- foreign/routines.c, compiled as a vendor would ---- */
 
 struct callbacks {

@@ -8,6 +8,7 @@
  * Rejected: counting from outside (a QEMU plugin sees instructions, not where an operation begins and ends).
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/bench.h"
 
@@ -106,10 +107,14 @@ static const struct {
 	{"fault", bench_fault, 1000},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	uint64_t at_main = counter() - boot_tsc;
 
+	if (argc > 1 && strcmp(argv[1], "smp") == 0) {
+		bench_smp();
+		return 0;
+	}
 	calibrate();
 	printf("bench: tick %u 1\n", per_tick);
 	printf("bench: boot %llu 1\n", (unsigned long long)at_main * per_tick);
