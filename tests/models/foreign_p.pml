@@ -1,9 +1,9 @@
 /*
  * The p's of foreign calls: runtime/m.c from hand_off() on, schedule_m(), execute() and end_foreign_turn() of proc.c,
  * enter_callback() and leave_crossing() of foreign.c, line for line and by the same names. A p is a CPU, which each
- * thread has for itself: that one CPU serves one at a time only leaves less to come in between. Goroutines make foreign
- * calls, one after the other, whose turns may end, and which may call back; the callback waits for the one ordinary
- * goroutine, OTHER. One m holds each p, and is on its CPU; each call gets a p again; no wake-up is lost.
+ * thread has for itself: that one CPU serves one at a time only leaves less to come in between. Goroutines make
+ * foreign calls, one after the other, whose turns may end, and which may call back; the callback waits for the one
+ * ordinary goroutine, OTHER. One m holds each p, and is on its CPU; each call gets a p again; no wake-up is lost.
  *
  * Memory: what is under ms.lock or the global queue's lock is one step. The release of a thread's state and its
  * acquire order next_p: without them it is as with NEXT_P_LATE. All queues are one here, and to sleep is to wait for
@@ -142,7 +142,10 @@ inline free_dead_ms()
 	d_step {
 		other = 0;
 		do
-		:: other < MS && may_be_freed(other) -> assert(parked[other]); dead[other] = false; started[other] = false
+		:: other < MS && may_be_freed(other) ->
+			assert(parked[other]);
+			dead[other] = false;
+			started[other] = false
 		:: other < MS && !may_be_freed(other) -> other++
 		:: other == MS -> break
 		od;

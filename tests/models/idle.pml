@@ -1,19 +1,21 @@
 /*
  * CPUs that put goroutines in their queues, and CPUs that have nothing to run: runtime/idle.c, from take_idle() to
- * find_elsewhere(), with enqueue_new() and find_runnable() of proc.c, by the same names. A p is a CPU; of a queue only
- * counts how many are in it: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for it looks at
- * one queue after the other, and p->due ends it; a tick may wake a p that sleeps. The global queue would be one more.
+ * find_elsewhere(), with enqueue_new() and find_runnable() of proc.c, by the same names. A p is a CPU; of a queue
+ * only counts how many are in it: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for
+ * it looks at one queue after the other, and p->due ends it; a tick may wake a p that sleeps. The global queue would
+ * be one more.
  *
- * At the end no goroutine is queued while a CPU sleeps, for those that run may run for ever, and nobody is said to spin.
- * CPU 0 begins with a goroutine, the others look for work. Goroutines put PUTS more; ENDS of them end.
+ * At the end no goroutine is queued while a CPU sleeps, for those that run may run for ever, and nobody is said to
+ * spin. CPU 0 begins with a goroutine, the others look for work. Goroutines put PUTS more; ENDS of them end.
  *
- * Memory: the tails, idle_ps and `spinning` are sequentially consistent, so each access is one step. Where a bug takes
- * that away, what is stored goes through the CPU's store buffer, which its next atomic read-modify-write empties.
+ * Memory: the tails, idle_ps and `spinning` are sequentially consistent, so each access is one step. Where a bug
+ * takes that away, what is stored goes through the CPU's store buffer, which its next atomic read-modify-write
+ * empties.
  *
  * Bugs: NO_PUT_FENCE, NO_IDLE_FENCE, NO_STOP_FENCE, NO_STEAL_FENCE, NO_SECOND_LOOK, TAKE_IGNORED (who was taken
- * meanwhile does not wait for being woken), SPINNING_BEFORE_WON (p->spinning, before p is taken), SPINNING_CLEARED_LATE
- * (after the look in stop_spinning()), STOPS_UNASKED (no look there), GIVES_UP (wake_one() found all taken, and does not
- * look again), THIEF_SILENT (wakes nobody for the rest of its loot).
+ * meanwhile does not wait for being woken), SPINNING_BEFORE_WON (p->spinning, before p is taken),
+ * SPINNING_CLEARED_LATE (after the look in stop_spinning()), STOPS_UNASKED (no look there), GIVES_UP (wake_one()
+ * found all taken, and does not look again), THIEF_SILENT (wakes nobody for the rest of its loot).
  */
 #ifndef CPUS
 #define CPUS 2

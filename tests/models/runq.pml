@@ -1,20 +1,20 @@
 /*
- * A p's ring of goroutines: run_queue_put(), run_queue_get() and run_queue_empty() of runtime/runq.h, line for line and
- * by the same names. Its owner puts and gets, two others take, and ask: no g is lost, none is taken twice, no slot is written
- * before it was read, and none that was never empty is said to be. With -DSTEAL one of the others is run_queue_steal() of
- * runq.c, of half of the ring to its own.
+ * A p's ring of goroutines: run_queue_put(), run_queue_get() and run_queue_empty() of runtime/runq.h, line for line
+ * and by the same names. Its owner puts and gets, two others take, and ask: no g is lost, none is taken twice, no
+ * slot is written before it was read, and none that was never empty is said to be. With -DSTEAL one of the others is
+ * run_queue_steal() of runq.c, of half of the ring to its own.
  *
- * Memory: what the C code stores goes through a store buffer, of one slot and one tail for each owner, that empties in
- * any order; a release waits for what was stored before. Where an acquire is left out, the later access may come first;
- * where the release of the compare-and-swap is, the slot may be read after it. Loads are otherwise never stale: an
- * older head only makes the ring look fuller, or the compare-and-swap fail. spin is sequentially consistent in all
- * else.
+ * Memory: what the C code stores goes through a store buffer, of one slot and one tail for each owner, that empties
+ * in any order; a release waits for what was stored before. Where an acquire is left out, the later access may come
+ * first; where the release of the compare-and-swap is, the slot may be read after it. Loads are otherwise never
+ * stale: an older head only makes the ring look fuller, or the compare-and-swap fail. spin is sequentially consistent
+ * in all else.
  *
  * Bugs: PUT_HEAD_RELAXED (which C allows to go wrong and hardware does not: no store is made before a branch that it
  * depends on is decided), PUT_TAIL_RELAXED, GET_HEAD_RELAXED, GET_TAIL_RELAXED, CAS_RELAXED, CAS_NOT_ATOMIC,
- * EMPTY_HEAD_RELAXED; when stealing, also STEAL_TAIL_RELAXED (of the other), OWN_TAIL_RELAXED, STEAL_TAIL_FIRST (the own,
- * before the compare-and-swap). Not to be seen here: the thief's acquire of its own head, on which the place that it
- * writes depends; that of the other's, without which a queue may only look empty.
+ * EMPTY_HEAD_RELAXED; when stealing, also STEAL_TAIL_RELAXED (of the other), OWN_TAIL_RELAXED, STEAL_TAIL_FIRST (the
+ * own, before the compare-and-swap). Not to be seen here: the thief's acquire of its own head, on which the place
+ * that it writes depends; that of the other's, without which a queue may only look empty.
  */
 #ifdef STEAL
 #define RUN_QUEUE 4

@@ -1,18 +1,18 @@
 /*
- * Threads on several CPUs: kernel/thread.c line for line and by the same names, runtime_idle() of runtime/idle.c, bury() and
- * free_dead_ms() of m.c. A process is a CPU; of a thread only its control block is kept, for all that it does next it may
- * do at any time: wake another, on any CPU, which has said that it waits; say so itself, perhaps set a timer, and
- * park; park for another; yield; die, if it is the last; free that. WAKEUPS, TIMERS: how many, in all.
+ * Threads on several CPUs: kernel/thread.c by the same names, runtime_idle() of runtime/idle.c,
+ * bury() and free_dead_ms() of m.c. A process is a CPU; of a thread only its control block is kept, for all that it
+ * does next it may do at any time: wake another, on any CPU, which has said that it waits; say so itself, perhaps set
+ * a timer, and park; park for another; yield; die, if it is the last; free that. WAKEUPS, TIMERS: how many, in all.
  *
  * No stack is on two CPUs, none is freed that is in use; who was woken goes on, on the CPU that was named, and once;
  * deadlock is said when no thread will ever run again, and only then.
  *
- * Memory: what is done under a queue's lock is one step, and what only the owner of a state sees is one step with taking it.
- * The rest is ordered by the exchanges of the state and by the locks, so nothing is reordered.
+ * Memory: what is done under a queue's lock is one step, and what only the owner of a state sees is one step with
+ * taking it. The rest is ordered by the exchanges of the state and by the locks, so nothing is reordered.
  *
- * Bugs: PARKED_EARLY (before the stack is left), WOKEN_DROPPED (by arrive()), WRONG_QUEUE (thread_park() returns at once
- * though another CPU is named), ASLEEP_KEPT (by enqueue()), INTERRUPT_LEFT_OUT, FREED_EARLY (not asked whether it is
- * parked), NO_GENERATION: WAKES is not counted, so that deadlock is said after a tick that came and went.
+ * Bugs: PARKED_EARLY (before the stack is left), WOKEN_DROPPED (by arrive()), WRONG_QUEUE (thread_park() returns at
+ * once though another CPU is named), ASLEEP_KEPT (by enqueue()), INTERRUPT_LEFT_OUT, FREED_EARLY (not asked whether
+ * it is parked), NO_GENERATION: WAKES is not counted, so that deadlock is said after a tick that came and went.
  */
 #ifndef CPUS
 #define CPUS 2

@@ -1,15 +1,15 @@
 /*
- * A goroutine that parks, is made ready on a second CPU, and whose stack a third trims meanwhile: park_on_g0() and ready()
- * of runtime/proc.c, trim() and wait_for_trim() of stack.c, by the same names. Nothing is given back of a stack that is in
- * use, nor is SP read that was saved for an earlier wait; no wake-up is lost.
+ * A goroutine that parks, is made ready on a second CPU, and whose stack a third trims meanwhile: park_on_g0() and
+ * ready() of runtime/proc.c, trim() and wait_for_trim() of stack.c, by the same names. Nothing is given back of a
+ * stack that is in use, nor is SP read that was saved for an earlier wait; no wake-up is lost.
  *
  * Memory: SP and the status go through the store buffer of the CPU that parks, in any order; what is given back, and
- * `trimmed`, through that of the CPU that trims. A release waits for what was stored before. An acquire is an order of
- * loads, which come in their order here.
+ * `trimmed`, through that of the CPU that trims. A release waits for what was stored before. An acquire is an order
+ * of loads, which come in their order here.
  *
- * Bugs: EXCHANGE_LEFT_OUT (ready() reads the status, then writes it), NOT_WAITED (for the end of trim()), STATUS_RELAXED
- * (G_WAITING may be seen before SP), TRIMMED_RELAXED (G_TRIMMED before `trimmed`), BACK_RELAXED (G_WAITING again before
- * what was given back), END_RELAXED (the end of `trimmed` before that).
+ * Bugs: EXCHANGE_LEFT_OUT (ready() reads the status, then writes it), NOT_WAITED (for the end of trim()),
+ * STATUS_RELAXED (G_WAITING may be seen before SP), TRIMMED_RELAXED (G_TRIMMED before `trimmed`), BACK_RELAXED
+ * (G_WAITING again before what was given back), END_RELAXED (the end of `trimmed` before that).
  */
 #define ROUNDS 2
 
