@@ -13,7 +13,7 @@
 
 #define TURN 10000000ll /* 10 ms, Go's */
 #define RETRY 100000ll
-#define MAX_RETRIES 6 /* then they are 6 ms apart */
+#define MAX_RETRIES 3 /* then they are a millisecond apart */
 #define NEXT_TURN ~0u /* no until_global: whoever runs when the tick looks next has only begun */
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
