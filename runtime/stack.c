@@ -276,27 +276,21 @@ static struct stack *take_all(struct stack **list, unsigned *n)
 	return s;
 }
 
-static SLOW void flush(struct stack_cache *cache, bool grown_too)
-{
-	struct stack *free, *grown = NULL;
-
-	lock(&cache->lock);
-	free = take_all(&cache->free, &cache->frees);
-	if (grown_too) {
-		grown = take_all(&cache->grown, &cache->growns);
-		cache->bytes = 0;
-	}
-	unlock(&cache->lock);
-	if (free != NULL)
-		give_back_all(free);
-	if (grown != NULL)
-		release(grown);
-}
-
 SLOW void stacks_flush(void)
 {
-	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
-		flush(&caches[cpu], true);
+	for (struct stack_cache *cache = caches; cache < caches + cpu_count(); cache++) {
+		struct stack *free, *grown;
+
+		lock(&cache->lock);
+		free = take_all(&cache->free, &cache->frees);
+		grown = take_all(&cache->grown, &cache->growns);
+		cache->bytes = 0;
+		unlock(&cache->lock);
+		if (free != NULL)
+			give_back_all(free);
+		if (grown != NULL)
+			release(grown);
+	}
 }
 
 /* What is too much then, for the caller to release. */
@@ -312,17 +306,12 @@ static NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack
 
 /* ---- Taking and freeing one ---- */
 
-/* One that another CPU keeps is better than one that was never used; if there is none of those, even one that has grown.
- * NULL and errno. */
+/* One that another CPU keeps is better than one that was never used. NULL and errno. */
 static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_class *c)
 {
 	struct stack *s = refill(cache, c);
 
 	if (s != NULL)
-		return s;
-	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
-		flush(&caches[cpu], false);
-	if ((s = refill(cache, c)) != NULL || (s = unused_stack(c)) != NULL)
 		return s;
 	stacks_flush();
 	return (s = refill(cache, c)) != NULL ? s : unused_stack(c);
