@@ -8,7 +8,7 @@
  * runs; its `stack_limit` is what checked prologues compare SP with. A switch is "save SP in mine,
  * load SP and limit from yours", and there are five of them, differing in what becomes of the old side:
  *
- *   arch_switch   save all, go on in the other            (thread to thread)
+ *   arch_switch   save all, go on in the other            (goroutine to goroutine, thread to thread)
  *   arch_resume   the second half alone: never returns    (scheduler to goroutine; Go's gogo)
  *   arch_mcall    save all, then call fn on the other     (goroutine to scheduler; Go's mcall)
  *   arch_call_on  call fn on the other, and come back     (foreign call, callback; Go's asmcgocall)
@@ -83,6 +83,7 @@ struct boot_info {
  *   void arch_pause(void)            inline: in loops that wait for another CPU
  *   void arch_halt(void)             inline: sleeps, interrupts masked; may return for no reason
  *   struct tcb *arch_tcb(void)       inline: the current control block
+ *   void arch_touch_stack(void)      inline: faults now, if saving a context would
  *   REDIRECT_GAP, REDIRECT_ROOM   bytes: see arch_redirect()
  *   CONTEXT_FP             offset from a saved context's sp to a frame record {caller's record, return address}
  *   uintptr_t arch_irq_disable(void) inline: masks interrupts; returns what arch_irq_restore() takes
@@ -97,8 +98,9 @@ void arch_set_tcb(struct tcb *tcb);
 void arch_init_context(struct tcb *tcb, void *top, void (*fn)(void *), void *arg);
 
 /* Saves the callee-saved registers on the current stack and SP in from->sp; goes on in `to`. `from` is current.
- * Interrupts are left as they are. */
-void arch_switch(struct tcb *from, struct tcb *to);
+ * Interrupts are left as they are. Once the old stack is left, and before anything of `to` runs, stores value in *word,
+ * with release: whoever reads it there, with acquire, may resume `from`, on any CPU. */
+void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned value);
 
 /* Goes on in `to`, abandoning the current stack where it is. Never returns. */
 void arch_resume(struct tcb *to) __attribute__((noreturn));

@@ -52,7 +52,7 @@ void uart_putc(char c);		  /* polled; returns when the byte is accepted */
 void uart_flush(void);		  /* returns when the last byte has left */
 int64_t clock_now(void);	  /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
 void timer_set(int64_t deadline); /* kernel_tick() at or just after this time of clock_now(); INT64_MAX: never.
-                                   * A deadline in the past fires at once. Replaces the one before. */
+                                   * A deadline in the past fires at once. Replaces the one before. Interrupts masked. */
 void machine_exit(int status) __attribute__((noreturn)); /* leaves QEMU with this status, or halts for good */
 
 /* ---- console.c ---- */

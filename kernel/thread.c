@@ -1,7 +1,7 @@
 /*
  * Threads: what the kernel schedules. A thread is a system stack (its control block, the g0 of an m) and a place
  * in the run queue of a CPU; it runs until it parks or yields. Who wants threads to share the CPU by time lets a tick
- * make them yield. A wake-up that comes before the park is not lost: it makes the park return at once.
+ * make them yield. A wake-up that comes before the park is not lost: it puts the thread back into a queue at once.
  *
  * A thread runs on the CPU that whoever woke it last has named, so a queue is taken from by its own CPU only; others
  * put there, and interrupt. A CPU without a thread waits on a stack of its own, for that of the thread which parked
@@ -44,7 +44,6 @@ static NOINLINE void enqueue(struct thread *t, unsigned cpu, bool first)
 {
 	struct cpu *c = &cpus[cpu];
 
-	t->cpu = cpu;
 	spin_lock_masked(&c->lock);
 	t->next = first ? c->head : NULL;
 	if (c->head == NULL)
@@ -115,7 +114,8 @@ static NOINLINE struct cpu *arrive(void)
 								 memory_order_acquire))
 		return c;
 	atomic_store_explicit(&t->state, RUNNING, memory_order_relaxed);
-	enqueue(t, t->wake_cpu, false);
+	t->cpu = t->wake_cpu;
+	enqueue(t, t->cpu, false);
 	return c;
 }
 
@@ -141,11 +141,12 @@ static NOINLINE void switch_to(struct cpu *c, struct thread *next)
 	if (next == NULL)
 		next = dequeue(c);
 	c->current = next;
-	c->switches++;
-	if (next != NULL)
-		arch_switch(self->tcb, next->tcb);
-	else
+	if (next != NULL) {
+		arch_switch(self->tcb, next->tcb, &c->switches, c->switches + 1);
+	} else {
+		c->switches++;
 		arch_mcall(&c->idle, wait_for_thread);
+	}
 	self->tcb->sp = outer_sp;
 	arrive();
 }
@@ -185,7 +186,7 @@ static void begin(void *arg)
 
 void thread_start(struct thread *t, unsigned cpu, struct tcb *tcb, void *stack_hi, void (*fn)(void *), void *arg)
 {
-	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .irq = arch_irq_disable()};
+	*t = (struct thread){.tcb = tcb, .fn = fn, .arg = arg, .cpu = cpu, .irq = arch_irq_disable()};
 	arch_init_context(tcb, stack_hi, begin, t);
 	enqueue(t, cpu, false);
 	arch_irq_restore(t->irq);
@@ -216,12 +217,8 @@ void thread_park(void)
 	struct thread *self = c->current;
 
 	ASSERT(arch_tcb() == self->tcb, "thread_park: not on the thread's system stack");
-	if (atomic_load_explicit(&self->state, memory_order_acquire) == WOKEN && self->wake_cpu == self->cpu) {
-		atomic_store_explicit(&self->state, RUNNING, memory_order_relaxed);
-	} else {
-		c->left = self;
-		switch_to(c, NULL);
-	}
+	c->left = self; /* woken or not: arrive() sees to it */
+	switch_to(c, NULL);
 	arch_irq_restore(irq);
 }
 
@@ -230,7 +227,7 @@ void thread_park_for(struct thread *next)
 	uintptr_t irq = arch_irq_disable();
 	struct cpu *c = this_cpu();
 
-	c->left = c->current; /* woken or not: arrive() sees to it */
+	c->left = c->current;
 	switch_to(c, wake(next, c->left->cpu) ? next : NULL);
 	arch_irq_restore(irq);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 #include "runtime/wait.h"
 
 struct socle_chan {
@@ -20,7 +21,6 @@ struct socle_chan {
 
 /* What a send or receive that need not wait comes to, all locks let go: 0, or an errno. WOULD_WAIT: it must; then they
  * are still held. Inlined into each way in, with what that knows: the size of an element, or that s is NULL. */
-enum { WOULD_WAIT = -1 };
 
 /* c->lock is held; in a select, the locks of all its channels. */
 struct select;

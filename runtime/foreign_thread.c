@@ -42,7 +42,7 @@ static int attach(struct m *m)
 		return -1;
 	atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed); /* it orders nothing */
 	g->id = t->own.id;
-	g->reent = reent_of(&t->own);
+	g->reent = t->own.reent;
 	g->m = &t->m;
 	g->tcb.sp = (void *)g->hi;
 	t->m.current = g;
@@ -135,6 +135,7 @@ static void init(struct foreign_thread *t, struct stack *s, socle_fn fn, void *a
 		.fn = fn,
 		.arg = arg,
 	};
+	reent_of(&t->own);
 	if (new)
 		enlist_g(&t->own, s);
 }

@@ -115,7 +115,7 @@ static NOINLINE struct g *steal(struct p *p)
 
 static struct g *look_everywhere(struct p *p)
 {
-	struct g *g = run_queue_get(&p->queue, memory_order_relaxed);
+	struct g *g = run_queue_get(&p->queue);
 
 	if (g == NULL)
 		g = global_queue_get();
@@ -165,6 +165,8 @@ struct g *find_elsewhere(struct m *m)
 	struct p *p = m->p;
 	struct g *g = NULL;
 
+	if (!own_queue_empty(&p->queue))
+		return NULL; /* steal() asks for it to be empty */
 	if (cpu_count() > 1 && (p->spinning = take_spinning()))
 		g = spin(p);
 	else if (cpu_count() > 1)

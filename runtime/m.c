@@ -17,8 +17,8 @@ _Static_assert(offsetof(struct m, g0) == 0, "known to assembly");
 struct m m0 = {.g0 = {.m = &m0, .name = "g0"}, .p = ps};
 
 static struct {
-	struct spin_lock lock;
-	struct m *idle; /* parked, without a p */
+	struct spin_lock lock; /* taken bare: nothing outside of the runtime is called */
+	struct m *idle;	       /* parked, without a p */
 	unsigned idles;
 	struct m *dead; /* parked for good: their stacks are to be freed by another m */
 	atomic_uint last_id;
@@ -60,13 +60,13 @@ NOINLINE bool hand_off(struct p *p)
 {
 	struct m *m;
 
-	lock(&ms.lock);
+	spin_lock(&ms.lock);
 	m = ms.idle;
 	if (m != NULL) {
 		ms.idle = m->next;
 		ms.idles--;
 	}
-	unlock(&ms.lock);
+	spin_unlock(&ms.lock);
 	if (m == NULL)
 		return start_new_m(p);
 	m->next_p = p;
@@ -150,17 +150,17 @@ void free_dead_ms(void)
 {
 	struct m *dead;
 
-	lock(&ms.lock);
+	spin_lock(&ms.lock);
 	dead = take_dead();
-	unlock(&ms.lock);
+	spin_unlock(&ms.lock);
 	free_ms(dead);
 }
 
 void bury(struct m *m)
 {
-	lock(&ms.lock);
+	spin_lock(&ms.lock);
 	put(&ms.dead, m);
-	unlock(&ms.lock);
+	spin_unlock(&ms.lock);
 	chaos_stall();
 }
 
@@ -169,10 +169,10 @@ void start_locked_m(struct m *m, struct g *g)
 {
 	struct m *other = g->locked_m, *dead;
 
-	lock(&ms.lock);
+	spin_lock(&ms.lock);
 	dead = ms.dead != NULL ? take_dead() : NULL;
 	retire(m);
-	unlock(&ms.lock);
+	spin_unlock(&ms.lock);
 	if (dead != NULL)
 		free_ms(dead);
 	other->next_p = m->p;

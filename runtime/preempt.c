@@ -103,9 +103,14 @@ static bool may_interrupt(const struct trap *t, const struct g *g)
 	       t->sp <= b.hi;
 }
 
+static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }
+
+/* Perhaps one goroutine was taken from the queue, and the other is not in it yet: see socle_yield(). */
+static bool switching(const struct trap *t) { return in_core(t->pc) && !no_thread_runs(t); }
+
 /* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all: the turn that runs has only
  * begun. */
-static bool turn_is_over(struct p *p, int64_t now)
+static bool turn_is_over(const struct trap *t, struct p *p, int64_t now)
 {
 	bool goroutines, threads;
 
@@ -113,7 +118,7 @@ static bool turn_is_over(struct p *p, int64_t now)
 		return false;
 	goroutines = anyone_runnable(p);
 	threads = thread_others_ready();
-	p->ticking = goroutines || threads;
+	p->ticking = goroutines || threads || switching(t);
 	if (threads && p->thread_turn == thread_switches())
 		p->due |= THREADS_DUE;
 	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE)
@@ -124,15 +129,13 @@ static bool turn_is_over(struct p *p, int64_t now)
 	return false;
 }
 
-static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }
-
 /* If somebody has waited long enough for what runs here. In the scheduler, or before an m that was woken runs, it may be
  * too late for them to see `due`: so the tick looks again, until somebody has. */
 static void preempt(struct trap *t, struct p *p, int64_t now)
 {
 	const struct g *g = (const struct g *)t->tcb;
 
-	if (turn_is_over(p, now) || p->due) {
+	if (turn_is_over(t, p, now) || p->due) {
 		if (!no_thread_runs(t) && g->m->current != NULL && may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
 			p->preempted++;

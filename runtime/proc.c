@@ -1,20 +1,21 @@
 /*
  * The scheduler of goroutines, as in Go's proc.c. Its m's: m.c. Waking and stealing: idle.c.
  *
- * A g gives up the CPU by calling a function on its m's g0 (arch_mcall: its context stays on its own stack); that
- * function queues the g or leaves it to whoever will ready it, then schedule() picks the next and resumes it. So the
- * scheduler never has a context of its own to save: it starts afresh at g0's saved SP every time. While a goroutine
- * is in a callback that SP lies below the foreign frames, and everything works as before, just lower on g0.
+ * A g that finds nobody to switch to at once (switch.h) calls a function on its m's g0 (arch_mcall: its context stays on
+ * its own stack); that function queues the g or leaves it to whoever will ready it, then schedule() picks the next and
+ * resumes it. So the scheduler never has a context of its own to save: it starts afresh at g0's saved SP every time.
+ * While a goroutine is in a callback that SP lies below the foreign frames, and everything works as before, just lower
+ * on g0.
  *
- * Rejected: switching straight from g to g (the old g must not be picked up by another CPU before its context is
- * saved, so somebody must act after the switch anyway; on g0 that is simply the next line); one scheduler loop with
- * a context on g0, as in xv6 (a callback would need a second one below the foreign frames).
+ * Rejected: one scheduler loop with a context on g0, as in xv6 (a callback would need a second one below the foreign
+ * frames).
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "runtime/runq.h"
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 
 #define DEFAULT_STACK ((size_t)(sizeof(void *) == 8 ? 256 : 64) << 10)
 
@@ -44,10 +45,18 @@ static NOINLINE void put_globally(struct g *g, struct p *p)
 	look_for_p(p);
 }
 
-/* g could run before. In this and the next nothing is left to do after a call. */
+/* To be picked next, on g0. */
+NOINLINE void put_locked(struct p *p, struct g *g)
+{
+	global_queue_put(g);
+	p->until_global = 0;
+}
+
+/* g could run before: it goes behind those in the global queue, too, as they came before it. In this and the next nothing
+ * is left to do after a call. */
 static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
 {
-	if (!run_queue_put(&p->queue, g, memory_order_release))
+	if (!global_queue_empty() || !run_queue_put(&p->queue, g, memory_order_release))
 		put_globally(g, p);
 	else if (!p->ticking)
 		start_turn(p);
@@ -62,10 +71,22 @@ static ALWAYS_INLINE void enqueue_new(struct p *p, struct g *g)
 		look_for_p(p);
 }
 
-static SOCLE_UNCHECKED NOINLINE void ready_trimmed(struct g *g, enum g_status was)
+/* The acquire pairs with the release of arch_switch(), park_on_g0() and trim(). */
+static ALWAYS_INLINE bool make_runnable(struct g *g, enum g_status *was)
 {
-	ASSERT(was == G_TRIMMED, "ready: the goroutine does not wait");
-	wait_for_trim(g);
+	return __atomic_compare_exchange_n(&g->status, was, G_RUNNABLE, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* Another CPU may not have left the stack yet, or give it back for trim(). */
+static SOCLE_UNCHECKED NOINLINE void ready_later(struct g *g)
+{
+	enum g_status was = G_WAITING;
+
+	while (!make_runnable(g, &was)) {
+		ASSERT(was != G_RUNNABLE && was != G_DEAD, "ready: the goroutine does not wait");
+		arch_pause();
+		was = G_WAITING;
+	}
 	enqueue_new(getg()->m->p, g);
 }
 
@@ -73,24 +94,24 @@ static SOCLE_UNCHECKED NOINLINE void ready_trimmed(struct g *g, enum g_status wa
  * was checked. */
 SOCLE_UNCHECKED void ready(struct g *g)
 {
-	enum g_status was = __atomic_exchange_n(&g->status, G_RUNNABLE, __ATOMIC_ACQUIRE);
+	enum g_status was = G_WAITING;
 
-	if (was == G_WAITING)
+	if (make_runnable(g, &was))
 		enqueue_new(getg()->m->p, g);
 	else
-		ready_trimmed(g, was);
+		ready_later(g);
 }
 
 /* ---- Picking ---- */
 
-/* Every 61st time, so that a busy local queue does not keep the global one waiting for ever; under chaos each time, and
- * then who is first in the local queue may become last. */
+/* Every 61st time, so that a busy local queue does not keep the global one waiting for ever, and every other while there
+ * is somebody. Under chaos often, and then who is first in the local queue may become last. */
 static NOINLINE struct g *look_globally(struct p *p)
 {
 	struct g *g;
 
-	p->until_global = chaos_random() == 0 ? 60 : 0;
-	if (chaos_random() & 1 && (g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
+	p->until_global = chaos_started ? chaos_random() % 4 : global_queue_empty() ? 60 : 1;
+	if (chaos_random() & 1 && (g = run_queue_get(&p->queue)) != NULL)
 		enqueue_new(p, g);
 	return global_queue_get();
 }
@@ -135,7 +156,7 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 			serve_tick(p);
 		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
 			return g;
-		if ((g = run_queue_get(&p->queue, memory_order_relaxed)) != NULL)
+		if ((g = run_queue_try_get(&p->queue)) != NULL)
 			return g;
 		if ((g = global_queue_get()) != NULL)
 			return g;
@@ -146,9 +167,7 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 
 static ALWAYS_INLINE _Noreturn void execute(struct m *m, struct g *g)
 {
-	g->m = m;
-	g->status = G_RUNNING;
-	m->current = g;
+	make_current(m, g);
 	arch_resume(&g->tcb);
 }
 
@@ -176,18 +195,14 @@ void schedule(void) { schedule_m(getg()->m); }
 SOCLE_UNCHECKED void park_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
-	struct spin_lock *release = g->release;
 	struct m *m = g->m;
 
-	g->locks--;
-	ASSERT(g->locks == 0, "park: a lock is held besides the one to release");
 	m->current = NULL;
-	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE);	/* the saved SP: trim() reads it */
-	atomic_store_explicit(&release->held, 0, memory_order_release); /* as unlock(): from here on g is another's */
+	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE); /* from here on g is another's */
 	schedule_m(m);
 }
 
-static SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)
+SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)
 {
 	struct g *g = (struct g *)old;
 	struct m *m = g->m;
@@ -198,13 +213,23 @@ static SOCLE_UNCHECKED void yield_on_g0(struct tcb *old)
 	schedule_m(m);
 }
 
-SOCLE_UNCHECKED void socle_yield(void)
+SOCLE_UNCHECKED NOINLINE void socle_yield(void)
 {
-	struct g *g = getg();
+	struct g *g = getg(), *next;
+	struct m *m = g->m;
+	struct p *p;
 
 	if (on_g0(g))
 		fatal("socle_yield: called from foreign code; only a callback may yield");
-	arch_mcall(&g->m->g0.tcb, yield_on_g0);
+	arch_touch_stack();
+	p = m->p;
+	next = take_next(m, p);
+	if (next == NULL) {
+		arch_mcall(&m->g0.tcb, yield_on_g0);
+		return;
+	}
+	g->status = G_RUNNABLE;
+	arch_switch(&g->tcb, &next->tcb, (unsigned *)&p->queue.tail, run_queue_put_later(&p->queue, g));
 }
 
 /* ---- Turns ---- */
@@ -231,7 +256,7 @@ SOCLE_UNCHECKED void end_turn(void *unused)
 	if (!on_g0(g)) {
 		if (!global_queue_empty())
 			g->m->p->until_global = 0; /* who waits there has waited for a turn */
-		arch_mcall(&g->m->g0.tcb, yield_on_g0);
+		socle_yield();
 		return;
 	}
 	if (sp < g->lo || sp >= g->hi)

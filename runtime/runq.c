@@ -31,7 +31,7 @@ struct g *run_queue_steal(struct run_queue *from, struct run_queue *own)
 }
 
 static struct {
-	struct spin_lock lock;
+	struct spin_lock lock; /* taken bare: nothing is called */
 	atomic_uint count;     /* written under the lock; who reads it without can only guess */
 	struct g *head, *tail; /* undefined while count is 0 */
 } queue;
@@ -42,7 +42,7 @@ void global_queue_put(struct g *g)
 {
 	unsigned count;
 
-	lock(&queue.lock);
+	spin_lock(&queue.lock);
 	count = atomic_load_explicit(&queue.count, memory_order_relaxed);
 	g->next = NULL;
 	if (count == 0)
@@ -51,7 +51,7 @@ void global_queue_put(struct g *g)
 		queue.tail->next = g;
 	queue.tail = g;
 	atomic_store_explicit(&queue.count, count + 1, memory_order_seq_cst);
-	unlock(&queue.lock);
+	spin_unlock(&queue.lock);
 }
 
 struct g *global_queue_get(void)
@@ -61,13 +61,13 @@ struct g *global_queue_get(void)
 
 	if (global_queue_empty())
 		return NULL;
-	lock(&queue.lock);
+	spin_lock(&queue.lock);
 	count = atomic_load_explicit(&queue.count, memory_order_relaxed);
 	if (count != 0) {
 		g = queue.head;
 		queue.head = g->next;
 		atomic_store_explicit(&queue.count, count - 1, memory_order_relaxed);
 	}
-	unlock(&queue.lock);
+	spin_unlock(&queue.lock);
 	return g;
 }

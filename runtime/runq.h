@@ -28,20 +28,49 @@ static ALWAYS_INLINE bool run_queue_put(struct run_queue *q, struct g *g, memory
 	return true;
 }
 
-/* NULL: it is empty. `order` is memory_order_relaxed for the owner, who wrote tail and the slots; memory_order_acquire
- * for anybody else: of head, so that the tail loaded after it is not an older one; of tail, for what it publishes. Only
- * who wins head keeps what was in the slot: the owner may write a slot that a loser still reads. */
-static ALWAYS_INLINE struct g *run_queue_get(struct run_queue *q, memory_order order)
+/* The same for who runs on until arch_switch() stores what this returns in q->tail, with release. The caller has just
+ * taken one, so there is room. */
+static ALWAYS_INLINE unsigned run_queue_put_later(struct run_queue *q, struct g *g)
 {
-	unsigned head = atomic_load_explicit(&q->head, order);
+	unsigned tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+
+	atomic_signal_fence(memory_order_acquire); /* as that of head above */
+	atomic_store_explicit(&q->slot[tail % RUN_QUEUE], g, memory_order_relaxed);
+	return tail + 1;
+}
+
+/* The owner's only. NULL: it is empty, or another CPU took from it at this moment. Release: whoever sees the new head
+ * sees the tail from before. */
+static ALWAYS_INLINE struct g *run_queue_try_get(struct run_queue *q)
+{
+	unsigned head = atomic_load_explicit(&q->head, memory_order_relaxed);
 	struct g *g;
 
-	do {
-		if (head == atomic_load_explicit(&q->tail, order))
-			return NULL;
-		g = atomic_load_explicit(&q->slot[head % RUN_QUEUE], memory_order_relaxed);
-	} while (!atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1, memory_order_release, order));
+	if (head == atomic_load_explicit(&q->tail, memory_order_relaxed))
+		return NULL;
+	g = atomic_load_explicit(&q->slot[head % RUN_QUEUE], memory_order_relaxed);
+	if (!atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1, memory_order_release,
+						   memory_order_relaxed))
+		return NULL;
 	__builtin_assume(g != NULL);
+	return g;
+}
+
+/* The owner's only. */
+static inline bool own_queue_empty(const struct run_queue *q)
+{
+	return atomic_load_explicit(&q->head, memory_order_relaxed) ==
+	       atomic_load_explicit(&q->tail, memory_order_relaxed);
+}
+
+/* The same. NULL: it is empty. */
+static inline struct g *run_queue_get(struct run_queue *q)
+{
+	struct g *g;
+
+	do
+		g = run_queue_try_get(q);
+	while (g == NULL && !own_queue_empty(q));
 	return g;
 }
 

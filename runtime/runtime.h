@@ -43,8 +43,8 @@ struct stack {
 struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno: EINVAL, EAGAIN, ENOMEM */
 void stack_free(struct stack *s);
 size_t stacks_in_use(void);
-void stacks_flush(void); /* gives back what the CPUs keep of freed stacks */
-void wait_for_trim(const struct g *g);
+size_t stack_slots(void); /* that were ever in use: of each a page stays backed */
+void stacks_flush(void);  /* gives back what the CPUs keep of freed stacks */
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
 enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
 int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */
@@ -80,8 +80,7 @@ struct g {
 	struct m *locked_m;	 /* the m whose g0 holds its foreign frames */
 	const char *waiting_for; /* in words, while G_WAITING */
 	const void *waiting_on;
-	unsigned locks;		   /* spin locks held */
-	struct spin_lock *release; /* what park() unlocks once the context is saved */
+	unsigned locks; /* spin locks held */
 	unsigned long id;
 	const char *name;
 	socle_fn fn;
@@ -197,22 +196,10 @@ struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* wi
 void enlist_g(struct g *g, struct stack *s);				   /* among all_gs(), for good */
 unsigned long new_id(void);
 void schedule(void) __attribute__((noreturn)); /* on g0 */
-void park_on_g0(struct tcb *old);
-void ready(struct g *g);
+void ready(struct g *g);		       /* which is about to park, or has */
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
-
-/* Until ready(g); unlocks when it is safe to. Inlined: the wait is the caller's, also in tracebacks. */
-static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const void *on)
-{
-	struct g *g = getg();
-
-	g->release = release;
-	g->waiting_for = why;
-	g->waiting_on = on;
-	arch_mcall(&g->m->g0.tcb, park_on_g0);
-}
 
 /* ---- m.c: on g0 ---- */
 

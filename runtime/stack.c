@@ -385,29 +385,17 @@ void stack_retract(struct g *g)
 	give_back(g->stack, (uintptr_t)__builtin_frame_address(0));
 }
 
-/* Whose stack is being trimmed: ready() waits for it. */
-static struct g *_Atomic trimmed;
-
-/* Nobody can ready g while its status says G_TRIMMED without finding that out, by the exchange in ready(). */
+/* Acquire: the saved SP. Release: what is given back; ready() waits for it. */
 static size_t trim(struct g *g)
 {
-	enum g_status waiting = G_WAITING, trimming = G_TRIMMED;
-	size_t bytes = 0;
+	enum g_status waiting = G_WAITING;
+	size_t bytes;
 
-	atomic_store_explicit(&trimmed, g, memory_order_relaxed);
-	if (__atomic_compare_exchange_n(&g->status, &waiting, G_TRIMMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-		bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
-		__atomic_compare_exchange_n(&g->status, &trimming, G_WAITING, false, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED);
-	}
-	atomic_store_explicit(&trimmed, NULL, memory_order_release); /* pairs with wait_for_trim()'s acquire */
+	if (!__atomic_compare_exchange_n(&g->status, &waiting, G_TRIMMED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return 0;
+	bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
+	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE);
 	return bytes;
-}
-
-void wait_for_trim(const struct g *g)
-{
-	while (atomic_load_explicit(&trimmed, memory_order_acquire) == g)
-		arch_pause();
 }
 
 size_t socle_stack_trim(void)
@@ -434,6 +422,15 @@ size_t stacks_in_use(void)
 
 	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
 		n -= caches[cpu].frees + caches[cpu].growns;
+	return n;
+}
+
+size_t stack_slots(void)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < atomic_load_explicit(&arena.spans, memory_order_acquire); i++)
+		n += (arena.span[i].next - arena.span[i].lo) / arena.span[i].class->slot;
 	return n;
 }
 

@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 #include "runtime/wait.h"
 
 /* socle.h says unsigned, for C++ has no atomic_uint. */
@@ -20,7 +21,7 @@ _Static_assert(sizeof(struct spin_lock) == sizeof(unsigned) && _Alignof(struct s
 	       "struct spin_lock");
 static inline struct spin_lock *as_lock(unsigned *held) { return (struct spin_lock *)held; }
 
-static int refuse(int error)
+static NOINLINE int refuse(int error)
 {
 	errno = error;
 	return -1;
@@ -371,23 +372,46 @@ int socle_sem_init(struct socle_sem *s, unsigned value)
 	return 0;
 }
 
-int socle_sem_timedwait(struct socle_sem *s, int64_t deadline)
+/* 0, an errno, or WOULD_WAIT: it must; then s->lock is held. */
+static ALWAYS_INLINE int sem_take(struct socle_sem *s)
 {
-	struct waiter w;
-
-	if (require_goroutine() < 0)
-		return -1;
+	if (on_g0(getg()))
+		return EPERM;
 	lock(as_lock(&s->lock));
-	if (s->value > 0) {
-		s->value--;
-		unlock(as_lock(&s->lock));
-		return 0;
-	}
-	return wait_in(&s->waiters, as_lock(&s->lock), &w, deadline, "waiting for semaphore", s) ? 0
-												 : refuse(ETIMEDOUT);
+	if (s->value == 0)
+		return WOULD_WAIT;
+	s->value--;
+	unlock(as_lock(&s->lock));
+	return 0;
 }
 
-int socle_sem_wait(struct socle_sem *s) { return socle_sem_timedwait(s, SOCLE_FOREVER); }
+int socle_sem_timedwait(struct socle_sem *s, int64_t deadline)
+{
+	int error = sem_take(s);
+	struct waiter w;
+
+	if (error == WOULD_WAIT)
+		error = wait_in(&s->waiters, as_lock(&s->lock), &w, deadline, "waiting for semaphore", s) ? 0
+													  : ETIMEDOUT;
+	return error == 0 ? 0 : refuse(error);
+}
+
+/* By itself what wait_in() does, and unchecked, as is socle_sem_post(): the price of a semaphore is what systems are
+ * compared by. */
+SOCLE_UNCHECKED int socle_sem_wait(struct socle_sem *s)
+{
+	int error = sem_take(s);
+	struct waiter w;
+
+	if (error == WOULD_WAIT) {
+		w.g = getg();
+		w.race = NULL;
+		put_waiter(&s->waiters, &w);
+		park(as_lock(&s->lock), "waiting for semaphore", s);
+		return 0;
+	}
+	return error == 0 ? 0 : refuse(error);
+}
 
 int socle_sem_trywait(struct socle_sem *s)
 {
@@ -402,7 +426,7 @@ int socle_sem_trywait(struct socle_sem *s)
 	return taken ? 0 : refuse(EAGAIN);
 }
 
-int socle_sem_post(struct socle_sem *s)
+SOCLE_UNCHECKED int socle_sem_post(struct socle_sem *s)
 {
 	struct g *woken;
 	bool full;

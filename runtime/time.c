@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 #include "runtime/wait.h"
 
 /* Takes the first timer out, which is due. The goroutine to make ready, NULL when something else wakes it. */

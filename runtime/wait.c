@@ -1,6 +1,7 @@
 /* Waiting in one queue, with or without a deadline; and who wins when several could wake one goroutine: see wait.h. */
 #include "runtime/wait.h"
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 
 /* The race's lock comes first here, against the order, so l is only tried. It must be so: what the queue belongs to may
  * be freed as soon as w is out of it, so l may be touched only while w is known to be in. */

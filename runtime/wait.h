@@ -5,14 +5,16 @@
  *
  * A goroutine may wait for several things at once: channels of a select, a deadline. Then all its waiters, and its
  * timer, run a race: whoever calls race_win() first may wake it, and the others are passed over. The lock of a race
- * is its goroutine's from before the first waiter is queued until its context is saved, so a winner cannot make it
- * ready too early. Lock order: that of the queue or the timers, then the race's.
+ * is its goroutine's from before the first waiter is queued until it parks, so nobody wins before all of them wait.
+ * Lock order: that of the queue or the timers, then the race's.
  */
 #ifndef SOCLE_WAIT_H
 #define SOCLE_WAIT_H
 
 #include "kernel/lock.h"
 #include "socle.h"
+
+enum { WOULD_WAIT = -1 }; /* among errnos */
 
 struct race {
 	struct spin_lock lock;

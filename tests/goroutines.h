@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "runtime/runtime.h"
+#include "runtime/switch.h"
 #include "tests/check.h"
 
 struct goroutine {
@@ -60,12 +61,9 @@ void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old))
 void park_on_g0(struct tcb *old)
 {
 	struct goroutine *self = (struct goroutine *)old;
-	struct spin_lock *release = self->g.release;
 
-	self->g.locks--;
-	ASSERT(self->g.locks == 0, "park: a lock is held besides the one to release");
-	self->g.status = G_WAITING;
-	atomic_store_explicit(&release->held, 0, memory_order_release);
+	chaos_stall();
+	__atomic_store_n(&self->g.status, G_WAITING, __ATOMIC_RELEASE);
 	while (sem_wait(&self->context) != 0)
 		;
 	self->g.status = G_RUNNING;
@@ -73,9 +71,21 @@ void park_on_g0(struct tcb *old)
 
 void ready(struct g *g)
 {
-	ASSERT(g->status == G_WAITING, "ready: the goroutine does not wait");
-	g->status = G_RUNNABLE;
+	enum g_status was = G_WAITING;
+
+	while (!__atomic_compare_exchange_n(&g->status, &was, G_RUNNABLE, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		ASSERT(was == G_RUNNING || was == G_WAITING, "ready: the goroutine does not wait");
+		was = G_WAITING;
+		sched_yield();
+	}
 	sem_post(&((struct goroutine *)g)->context);
+}
+
+/* until_global is 0 */
+void put_locked(struct p *p, struct g *g) { fatal("put_locked(%p, %p)", (void *)p, (void *)g); }
+void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned value)
+{
+	fatal("arch_switch(%p, %p, %p, %u)", (void *)from, (void *)to, (void *)word, value);
 }
 
 /* ---- What time.c and sync.c ask of the rest ---- */

@@ -1,4 +1,4 @@
-/* Run queues: against a plain model; and with an owner and takers at once, each on a thread of the host. */
+/* Run queues: against a plain model; and with an owner and thieves at once, each on a thread of the host. */
 #include "runtime/runq.h"
 #include "tests/goroutines.h"
 
@@ -24,7 +24,7 @@ static void test_ring_against_model(void)
 			if (n < RUN_QUEUE)
 				model[n++] = g;
 		} else {
-			wrong += run_queue_get(&ring, memory_order_relaxed) != expected;
+			wrong += run_queue_get(&ring) != expected;
 			for (unsigned k = 1; k < n; k++)
 				model[k - 1] = model[k];
 			n -= n > 0;
@@ -32,7 +32,7 @@ static void test_ring_against_model(void)
 		wrong += run_queue_empty(&ring) != (n == 0);
 	}
 	CHECK(wrong == 0, "the ring: first in, first out, 256 of them");
-	while (run_queue_get(&ring, memory_order_relaxed) != NULL)
+	while (run_queue_get(&ring) != NULL)
 		;
 }
 
@@ -50,10 +50,10 @@ static void test_steal(void)
 		first = run_queue_steal(&ring, &own);
 		wrong += first != (n > 0 ? &gs[0] : NULL);
 		for (unsigned i = 1; i < (n + 1) / 2; i++)
-			wrong += run_queue_get(&own, memory_order_relaxed) != &gs[i];
+			wrong += run_queue_get(&own) != &gs[i];
 		wrong += !run_queue_empty(&own);
 		for (unsigned i = (n + 1) / 2; i < n; i++)
-			wrong += run_queue_get(&ring, memory_order_relaxed) != &gs[i];
+			wrong += run_queue_get(&ring) != &gs[i];
 		wrong += !run_queue_empty(&ring);
 	}
 	CHECK(wrong == 0, "half is stolen");
@@ -80,11 +80,10 @@ static void test_global_against_model(void)
 /* ---- several ---- */
 
 #define ROUNDS 300000
-#define TAKERS 2
 #define THIEVES 2
 
 static atomic_bool over;
-static atomic_uint taken, taken_by_others, wrong_contents, largest_loot;
+static atomic_uint taken, stolen_gs, wrong_contents, largest_loot;
 
 /* Whoever has taken a g has it alone, and sees what was written before it was put. */
 static void take(struct g *g)
@@ -98,21 +97,8 @@ static void take(struct g *g)
 static void give_back(struct g *g)
 {
 	take(g);
-	taken_by_others++;
+	stolen_gs++;
 	global_queue_put(g);
-}
-
-static void takes(void *unused)
-{
-	struct g *g;
-
-	(void)unused;
-	for (bool last = false; !last;) {
-		last = over;
-		while ((g = run_queue_get(&ring, memory_order_acquire)) != NULL)
-			give_back(g);
-		sched_yield();
-	}
 }
 
 /* Half of what the owner has, or the other thief, into a ring of its own. */
@@ -132,9 +118,8 @@ static void steals(void *own)
 				mine->tail - mine->head + 1 > largest_loot ? mine->tail - mine->head + 1 : largest_loot;
 			do
 				give_back(g);
-			while (mine->tail - mine->head > leave &&
-			       (g = run_queue_get(mine, memory_order_relaxed)) != NULL);
-			while (!run_queue_empty(mine) && (g = run_queue_get(mine, memory_order_relaxed)) != NULL)
+			while (mine->tail - mine->head > leave && (g = run_queue_get(mine)) != NULL);
+			while (!run_queue_empty(mine) && (g = run_queue_get(mine)) != NULL)
 				give_back(g);
 		}
 		sched_yield();
@@ -149,11 +134,24 @@ static struct g *owner_get(void)
 	for (;;) {
 		if ((g = global_queue_get()) != NULL)
 			return g;
-		if ((g = run_queue_get(&ring, memory_order_relaxed)) != NULL) {
+		if ((g = run_queue_get(&ring)) != NULL) {
 			take(g);
 			return g;
 		}
 	}
+}
+
+/* As socle_yield(): for the next in the ring. */
+static bool change_places(struct g *g)
+{
+	struct g *next = run_queue_try_get(&ring);
+
+	if (next == NULL)
+		return false;
+	take(next);
+	global_queue_put(next);
+	atomic_store_explicit(&ring.tail, run_queue_put_later(&ring, g), memory_order_release);
+	return true;
 }
 
 static void owns(void *unused)
@@ -168,7 +166,8 @@ static void owns(void *unused)
 
 		g->id = i;
 		g->arg = (void *)(g->id * 3);
-		if (run_queue_put(&ring, g, i % 2 ? memory_order_release : memory_order_seq_cst)) {
+		if ((i % 3 == 0 && change_places(g)) ||
+		    run_queue_put(&ring, g, i % 2 ? memory_order_release : memory_order_seq_cst)) {
 			put++;
 			continue;
 		}
@@ -179,25 +178,23 @@ static void owns(void *unused)
 	taken -= put;
 }
 
-static void test_takers(void)
+static void test_thieves(void)
 {
-	struct goroutine owner, takers[TAKERS + THIEVES];
+	struct goroutine owner, thieves[THIEVES];
 	unsigned counted = 0;
 
 	start(&owner, owns, NULL);
-	for (int i = 0; i < TAKERS; i++)
-		start(&takers[i], takes, NULL);
 	for (int i = 0; i < THIEVES; i++)
-		start(&takers[TAKERS + i], steals, &stolen[i]);
+		start(&thieves[i], steals, &stolen[i]);
 	join(&owner);
-	for (int i = 0; i < TAKERS + THIEVES; i++)
-		join(&takers[i]);
+	for (int i = 0; i < THIEVES; i++)
+		join(&thieves[i]);
 	CHECK(taken == 0, "each is taken once");
 	CHECK(wrong_contents == 0, "as it was put");
 	for (int i = 0; i < MANY; i++)
 		counted += gs[i].callbacks;
 	CHECK(largest_loot <= RUN_QUEUE / 2, "thieves take half at most");
-	CHECK(taken_by_others > ROUNDS / 100, "the takers have some");
+	CHECK(stolen_gs > ROUNDS / 100, "the thieves have some");
 	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
 }
 
@@ -209,6 +206,6 @@ int main(void)
 	test_ring_against_model();
 	test_steal();
 	test_global_against_model();
-	test_takers();
+	test_thieves();
 	return end_checks();
 }

@@ -93,21 +93,25 @@ void clock_init(void)
 	clock.base = read_counter();
 }
 
-int64_t clock_now(void) { return (int64_t)scale(read_counter() - clock.base, clock.ns_whole, clock.ns_fraction); }
+static int64_t time_at(uint64_t count) { return (int64_t)scale(count - clock.base, clock.ns_whole, clock.ns_fraction); }
+
+int64_t clock_now(void) { return time_at(read_counter()); }
 
 void timer_set(int64_t deadline)
 {
-	int64_t left = deadline - clock_now();
-	uint64_t compare;
+	uint64_t count;
+	int64_t left;
 
-	timer_control(TIMER_OFF);
-	if (deadline == INT64_MAX)
+	if (deadline == INT64_MAX) {
+		timer_control(TIMER_OFF);
 		return;
+	}
 	/* From now, not from boot: so the scale's rounding counts for the wait alone. One more for the part-counts. */
-	compare = read_counter();
+	count = read_counter();
+	left = deadline - time_at(count);
 	if (left > 0)
-		compare += scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1;
-	__asm__ volatile("mcrr p15, 3, %Q0, %R0, c14" : : "r"(compare) : "memory"); /* CNTV_CVAL */
+		count += scale((uint64_t)left, clock.counts_whole, clock.counts_fraction) + 1;
+	__asm__ volatile("mcrr p15, 3, %Q0, %R0, c14" : : "r"(count) : "memory"); /* CNTV_CVAL */
 	timer_control(TIMER_ON);
 }
 

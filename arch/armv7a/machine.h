@@ -28,8 +28,15 @@ static inline struct tcb *arch_tcb(void)
 {
 	struct tcb *tcb;
 
-	__asm__ volatile("mrc p15, 0, %0, c13, c0, 3" : "=r"(tcb));
+	__asm__("mrc p15, 0, %0, c13, c0, 3" : "=r"(tcb));
 	return tcb;
+}
+
+static inline void arch_touch_stack(void)
+{
+	unsigned byte;
+
+	__asm__ volatile("ldrb %0, [sp, #-160]" : "=r"(byte) : : "memory");
 }
 
 /* CONTEXTIDR.PROCID holds it: what debuggers read there is up to the software, and the ASID beside it is 0 for ever. */

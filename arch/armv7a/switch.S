@@ -36,12 +36,12 @@ END(arch_set_tcb)
 	str	sp, [\tcb, #TCB_SP]
 .endm
 
-@ void arch_switch(struct tcb *from, struct tcb *to);
-FUNCTION(arch_switch):
-	save_context r0
-	mov	r0, r1
-	b	arch_resume
-END(arch_switch)
+.macro restore_context				@ and return there
+	vpop	{d8-d15}
+	pop	{r3-r11, lr}
+	vmsr	fpscr, r3
+	bx	lr
+.endm
 
 @ void arch_resume(struct tcb *to) __attribute__((noreturn));
 FUNCTION(arch_resume):
@@ -49,11 +49,21 @@ FUNCTION(arch_resume):
 	clrex
 	mcr	p15, 0, r0, c13, c0, 3		@ to is current, and
 	mov	sp, r1				@ so is its stack
-	vpop	{d8-d15}
-	pop	{r3-r11, lr}
-	vmsr	fpscr, r3
-	bx	lr
+	restore_context
 END(arch_resume)
+
+@ void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned value);
+FUNCTION(arch_switch):
+	mov	r12, r3
+	save_context r0
+	ldr	r3, [r1, #TCB_SP]
+	clrex
+	mcr	p15, 0, r1, c13, c0, 3
+	mov	sp, r3
+	dmb	ish				@ the saved context, and what was stored before, is seen
+	str	r12, [r2]			@ before this is
+	restore_context
+END(arch_switch)
 
 @ void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));
 FUNCTION(arch_mcall):

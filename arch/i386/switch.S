@@ -45,15 +45,18 @@ arch_set_tcb:
 	movl	%edx, %gs:CPU_TCB
 	ret
 
-/* void arch_switch(struct tcb *from, struct tcb *to); */
+/* void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned value); */
 	.globl	arch_switch
 arch_switch:
 	save_context
 	movl	28(%esp), %eax
 	movl	32(%esp), %edx
+	movl	36(%esp), %ebx
+	movl	40(%esp), %esi
 	movl	%esp, TCB_SP(%eax)
-resume:
 	enter_tcb
+	movl	%esi, (%ebx)		/* seen after what was stored before: Intel SDM 3A 9.2.2 */
+resume:
 	fnclex				/* an exception that was masked here may not be in what is loaded next */
 	fldcw	4(%esp)
 	ldmxcsr	(%esp)
@@ -68,6 +71,7 @@ resume:
 	.globl	arch_resume
 arch_resume:
 	movl	4(%esp), %edx
+	enter_tcb
 	jmp	resume
 
 /*

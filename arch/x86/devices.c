@@ -201,11 +201,8 @@ static void timer_arm(int64_t deadline)
 
 void timer_set(int64_t deadline)
 {
-	uintptr_t flags = arch_irq_disable();
-
 	LOCAL->timer_deadline = deadline;
 	timer_arm(deadline);
-	arch_irq_restore(flags);
 }
 
 /* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */

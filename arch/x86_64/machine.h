@@ -46,7 +46,15 @@ _Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 #define LOCAL ((struct cpu_local __seg_fs *)0) /* this CPU's */
 
-static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_fs *)CPU_TCB; }
+static inline struct tcb *arch_tcb(void)
+{
+	struct tcb *tcb;
+
+	__asm__("movq %%fs:%c1, %0" : "=r"(tcb) : "i"(CPU_TCB));
+	return tcb;
+}
+
+static inline void arch_touch_stack(void) { __asm__ volatile("cmpb $0, -160(%%rsp)" : : : "cc", "memory"); }
 
 static inline unsigned arch_cpu(void) { return LOCAL->index; }
 

@@ -7,12 +7,12 @@
 
 	.text
 
-/* RDI = tcb: makes it current, RSP and all. Uses RCX. */
-.macro enter_tcb
-	movq	TCB_LIMIT(%rdi), %rcx
-	movq	%rcx, %fs:CPU_LIMIT
-	movq	%rdi, %fs:CPU_TCB
-	movq	TCB_SP(%rdi), %rsp
+/* Makes the tcb current, RSP and all. */
+.macro enter_tcb tcb=%rdi, scratch=%rcx
+	movq	TCB_LIMIT(\tcb), \scratch
+	movq	\scratch, %fs:CPU_LIMIT
+	movq	\tcb, %fs:CPU_TCB
+	movq	TCB_SP(\tcb), %rsp
 .endm
 
 /*
@@ -45,18 +45,14 @@ arch_set_tcb:
 	movq	%rdi, %fs:CPU_TCB
 	ret
 
-/* void arch_switch(struct tcb *from, struct tcb *to); */
+/* void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned value); */
 	.globl	arch_switch
 arch_switch:
 	save_context
 	movq	%rsp, TCB_SP(%rdi)
-	movq	%rsi, %rdi
-	/* and on */
-
-/* void arch_resume(struct tcb *to); */
-	.globl	arch_resume
-arch_resume:
-	enter_tcb
+	enter_tcb %rsi, %rax
+	movl	%ecx, (%rdx)		/* seen after what was stored before: Intel SDM 3A 9.2.2 */
+resume:
 	fnclex				/* what was masked here may not be so by the control word loaded next */
 	fldcw	4(%rsp)
 	ldmxcsr	(%rsp)
@@ -65,6 +61,12 @@ arch_resume:
 	popq	%\reg
 	.endr
 	ret
+
+/* void arch_resume(struct tcb *to); */
+	.globl	arch_resume
+arch_resume:
+	enter_tcb
+	jmp	resume
 
 /*
  * void arch_mcall(struct tcb *to, void (*fn)(struct tcb *old));

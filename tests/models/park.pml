@@ -1,15 +1,14 @@
 /*
- * A goroutine that parks on one CPU while another makes it ready: park() and ready() of runtime/runtime.h and proc.c
- * with park_on_g0(), yield_on_g0() and execute(), and lock.h, line for line and by the same names. What they wait for
- * is a semaphore: wait(), give(). A context is never resumed before it is saved, no wake-up is lost.
+ * A goroutine that parks on one CPU while another makes it ready, or that yields: park(), take_next(), socle_yield(),
+ * ready() and execute() of runtime/switch.h and proc.c, and lock.h, by the same names. What they wait for is a
+ * semaphore: wait(), give(). A context is never resumed before it is saved, no wake-up is lost.
  *
- * Memory: the context that arch_mcall() saves and the status go through a store buffer of the CPU, that empties in any
- * order; a release waits for both. Where the acquire of a lock is left out, what it protects may be read before. The
- * run queue is one, and puts and takes at once: runq.pml shows that a put releases and a get acquires.
+ * Memory: the context that arch_switch() or arch_mcall() saves, and the status, go through a store buffer of the CPU,
+ * that empties in any order; a release waits for both. Where the acquire of a lock is left out, what it protects may be
+ * read before. The run queue is one, and puts and takes at once: runq.pml shows that a put releases and a get acquires.
  *
- * The status releases too, for who asks nothing else: trim.pml, which also has what ready() does then.
- *
- * Bugs: RELEASED_BEFORE_SAVED, STATUS_AFTER_RELEASE, RELEASE_RELAXED, LOCK_RELAXED, PUT_RELAXED (the run queue's).
+ * Bugs: WAITING_RELAXED (seen before the context), WAITING_EARLY (before it is saved), NOT_WAITED (ready() does not
+ * wait for G_WAITING), PUT_RELAXED (the run queue's), PUT_EARLY (a yield, before the context is saved), LOCK_RELAXED.
  */
 #define CPUS 2
 #define ROUNDS 2
@@ -48,45 +47,59 @@ inline enqueue(g)
 }
 
 inline save(g) { atomic { stored_saved[c] == 0 -> stored_saved[c] = g } }
-inline wait_status(g) { atomic { stored_all(c) -> stored_waiting[c] = g } }
 
-inline park_on_g0(g)
+inline set_waiting(g)
 {
-#ifndef STATUS_AFTER_RELEASE
-	wait_status(g);
+#if !defined(WAITING_RELAXED) && !defined(WAITING_EARLY)
+	stored_saved[c] == 0;
 #endif
-#ifndef RELEASED_BEFORE_SAVED
-#ifndef RELEASE_RELAXED
-	stored_all(c);
-#endif
-	spin_unlock();
-#endif
-#ifdef STATUS_AFTER_RELEASE
-	wait_status(g);
-#endif
+	atomic { stored_waiting[c] == 0 -> stored_waiting[c] = g }
 }
 
-/* arch_mcall: the context is saved, then park_on_g0() runs. */
+/* next: 0 where g0 is to find it, later. */
+inline take_next()
+{
+	if
+	:: queue ? next
+	:: true
+	fi
+}
+
 inline park(g)
 {
-#ifdef RELEASED_BEFORE_SAVED
 	spin_unlock();
-#endif
+	take_next();
+#ifdef WAITING_EARLY
+	set_waiting(g);
+	save(g)
+#else
 	save(g);
-	park_on_g0(g)
+	set_waiting(g)
+#endif
 }
 
 inline ready(g)
 {
-	d_step { assert(status[g] == G_WAITING); status[g] = G_RUNNABLE };
+	assert(status[g] == G_WAITING || status[g] == G_RUNNING);
+#ifdef NOT_WAITED
+	status[g] = G_RUNNABLE;
+#else
+	d_step { status[g] == G_WAITING -> status[g] = G_RUNNABLE };
+#endif
 	enqueue(g)
 }
 
-inline yield_on_g0(g)
+inline yield(g)
 {
-	save(g);
+	take_next();
 	status[g] = G_RUNNABLE;
+#ifdef PUT_EARLY
+	enqueue(g);
+	save(g)
+#else
+	save(g);
 	enqueue(g)
+#endif
 }
 
 inline execute(g)
@@ -99,10 +112,12 @@ inline execute(g)
 
 proctype cpu(byte c)
 {
-	byte g, w;
+	byte g, w, next;
 
 end:	do
-	:: queue ? g ->
+	:: queue ? next ->
+switch:		g = next;
+		next = 0;
 		execute(g);
 		do
 		:: g == WAITER && waits > 0 ->	/* wait() */
@@ -127,12 +142,16 @@ end:	do
 			:: w != 0 -> waiter = 0; spin_unlock(); ready(w); w = 0
 			:: else -> count++; spin_unlock()
 			fi
-		:: g == GIVER && gives > 0 -> yield_on_g0(g); break
+		:: g == GIVER && gives > 0 -> yield(g); break
 		:: (g == WAITER && waits == 0) || (g == GIVER && gives == 0) ->
 			status[g] = G_DEAD;	/* socle_exit() */
 			break
 		od;
-		g = 0
+		g = 0;
+		if
+		:: next != 0 -> goto switch
+		:: else
+		fi
 	od
 }
 

@@ -8,7 +8,7 @@
  *
  * Memory: all that is shared is read and written under a lock, which orders it: see park.pml. So nothing is reordered.
  *
- * Bugs: RACE_LOCK_EARLY (not held until the context is saved), CLAIM_UNLOCKED, NO_CANCEL, NO_LEAVE, LEAVE_WAITS (for
+ * Bugs: READY_AT_ONCE (ready() does not wait for the context to be saved), CLAIM_UNLOCKED, NO_CANCEL, NO_LEAVE, LEAVE_WAITS (for
  * the queue's lock, with the race's held), LEAVE_UNASKED (takes the queue's lock whether the waiter is in or not).
  */
 #define NOBODY 0
@@ -29,6 +29,9 @@ inline touch_stack() { assert(stack) }
 
 inline ready()
 {
+#ifndef READY_AT_ONCE
+	saved;
+#endif
 	d_step {
 		assert(saved && woken == 0);
 		woken++
@@ -161,13 +164,8 @@ proctype waits()
 	waited = true;
 	timer_arm();
 	l = false;
-#ifdef RACE_LOCK_EARLY
-	race_lock = false;
-#endif
-	saved = true;		/* park() */
-#ifndef RACE_LOCK_EARLY
-	race_lock = false;
-#endif
+	race_lock = false;	/* park() */
+	saved = true;
 	woken == 1;
 #ifndef NO_CANCEL
 	timer_cancel();

@@ -1,8 +1,9 @@
 /*
- * A p's ring of goroutines: run_queue_put(), run_queue_get() and run_queue_empty() of runtime/runq.h, line for line
- * and by the same names. Its owner puts and gets, two others take, and ask: no g is lost, none is taken twice, no
- * slot is written before it was read, and none that was never empty is said to be. With -DSTEAL one of the others is
- * run_queue_steal() of runq.c, of half of the ring to its own.
+ * A p's ring of goroutines: run_queue_put(), run_queue_put_later(), run_queue_try_get() and run_queue_empty() of
+ * runtime/runq.h, run_queue_steal() of runq.c, line for line and by the same names. Its owner puts and gets, two others
+ * steal, and ask: no g is lost, none is taken twice, no slot is written before it was read, and none that was never
+ * empty is said to be. With -DSTEAL the ring is larger, and one of the others takes half of it to its own; otherwise
+ * half is one.
  *
  * Memory: what the C code stores goes through a store buffer, of one slot and one tail for each owner, that empties
  * in any order; a release waits for what was stored before. Where an acquire is left out, the later access may come
@@ -11,10 +12,11 @@
  * in all else.
  *
  * Bugs: PUT_HEAD_RELAXED (which C allows to go wrong and hardware does not: no store is made before a branch that it
- * depends on is decided), PUT_TAIL_RELAXED, GET_HEAD_RELAXED, GET_TAIL_RELAXED, CAS_RELAXED, CAS_NOT_ATOMIC,
- * EMPTY_HEAD_RELAXED; when stealing, also STEAL_TAIL_RELAXED (of the other), OWN_TAIL_RELAXED, STEAL_TAIL_FIRST (the
- * own, before the compare-and-swap). Not to be seen here: the thief's acquire of its own head, on which the place
- * that it writes depends; that of the other's, without which a queue may only look empty.
+ * depends on is decided; put_later() relies on that), PUT_TAIL_RELAXED, STEAL_TAIL_RELAXED, CAS_RELAXED, CAS_NOT_ATOMIC,
+ * EMPTY_HEAD_RELAXED; with STEAL also OWN_TAIL_RELAXED, STEAL_TAIL_FIRST (the own, before the compare-and-swap),
+ * NULL_TAKEN_FOR_EMPTY (that run_queue_try_get() says: own slots are written over). Not to be seen here: the thief's
+ * acquire of its own head, on which the place that it writes depends; that of the other's, without which a queue may
+ * only look empty.
  */
 #ifdef STEAL
 #define RUN_QUEUE 4
@@ -99,7 +101,7 @@ end_full:  tail != head + RUN_QUEUE -> /* otherwise there was no such store, nor
 	head = 0
 }
 
-/* swapped. The C code's may also fail for no reason, and then goes round once more. */
+/* swapped */
 inline compare_exchange(r, expected, value)
 {
 #ifndef CAS_RELAXED
@@ -125,56 +127,31 @@ inline compare_exchange(r, expected, value)
 #endif
 }
 
-/* g: 0 when it is empty. */
-inline run_queue_get(r)
+/* After run_queue_try_get(): there is room. arch_switch() stores the tail, with release. */
+inline run_queue_put_later(r, g)
 {
-#ifdef GET_HEAD_RELAXED
-	if
-	:: tail = q[r].tail
-	:: skip
-	fi;
-#endif
-	head = q[r].head;
-	do
-	:: g = 0;
-#ifdef GET_TAIL_RELAXED
-	   if
-	   :: g = load_slot(r, head)
-	   :: skip
-	   fi;
-#endif
-	   if
-	   :: owner == r -> tail = own_tail(r)
-#ifdef GET_HEAD_RELAXED
-	   :: owner != r && tail != 0 -> skip /* loaded before head */
-#endif
-	   :: owner != r -> tail = q[r].tail
-	   fi;
-	   if
-	   :: head == tail -> g = 0; break
-	   :: head != tail && g == 0 -> g = load_slot(r, head)
-#ifdef CAS_RELAXED
-	   :: head != tail -> g = 0 /* loaded after it */
-#endif
-#ifdef GET_TAIL_RELAXED
-	   :: head != tail && g != 0 -> skip
-#endif
-	   fi;
-	   compare_exchange(r, head, head + 1);
-#ifdef CAS_RELAXED
-	   if
-	   :: swapped && g == 0 -> g = load_slot(r, head)
-	   :: else
-	   fi;
-#endif
-	   if
-	   :: swapped -> break
-	   :: else -> tail = 0
-	   fi
-	od;
-	swapped = false;
-	head = 0;
+	tail = own_tail(r);
+	store_slot(r, tail, g);
+	store_tail(r, tail + 1);
 	tail = 0
+}
+
+/* g: 0 when it is empty, or another was faster. */
+inline run_queue_try_get(r)
+{
+	g = 0;
+	head = q[r].head;
+	if
+	:: head != own_tail(r) ->
+		g = load_slot(r, head);
+		compare_exchange(r, head, head + 1);
+		if
+		:: swapped -> swapped = false
+		:: else -> g = 0
+		fi
+	:: true /* or the compare-and-swap fails for no reason */
+	fi;
+	head = 0
 }
 
 /* One at a time asks. */
@@ -233,6 +210,7 @@ inline run_queue_steal(r, to)
 	   fi;
 	   if
 	   :: n > 1 ->
+		assert(own == own_tail(to));
 		if
 		:: more == 0 -> more = load_slot(r, head + 1)
 		:: else
@@ -282,9 +260,13 @@ proctype owns(byte owner)
 		:: else
 		fi
 #ifdef STEAL /* no more than one: too many states */
-	:: !got -> run_queue_get(owner); take(); got = true
+	:: !got -> run_queue_try_get(owner); take(); got = true
 #else
-	:: run_queue_get(owner); take()
+	:: run_queue_try_get(owner);
+	   if
+	   :: g != 0 && next <= GS -> take(); run_queue_put_later(owner, next); next++
+	   :: else -> take()
+	   fi
 #endif
 	:: next > GS -> break
 	od;
@@ -293,18 +275,15 @@ proctype owns(byte owner)
 
 proctype takes(byte owner)
 {
-	byte head, tail, g;
+	byte head, tail, g, own, n, more;
 	bool swapped;
 
 #ifdef STEAL /* once: there are too many states as it is */
-	if
-	:: run_queue_get(0)
-	:: run_queue_get(1)
-	fi;
+	run_queue_steal(1, 0); /* one */
 	take();
 #else
 	do
-	:: run_queue_get(0); take()
+	:: run_queue_steal(0, 1); take()
 	:: run_queue_empty()
 	:: break
 	od;
@@ -320,9 +299,14 @@ proctype steals(byte owner)
 
 	run_queue_steal(0, owner);
 	take();
+	run_queue_try_get(owner);
 	if
-	:: q[owner].head == own_tail(owner) -> run_queue_steal(0, owner)
-	:: else -> run_queue_get(owner)
+#ifdef NULL_TAKEN_FOR_EMPTY
+	:: g == 0 -> run_queue_steal(0, owner)
+#else
+	:: g == 0 && q[owner].head == own_tail(owner) -> run_queue_steal(0, owner)
+#endif
+	:: else
 	fi;
 	take();
 	finished++

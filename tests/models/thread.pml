@@ -10,8 +10,8 @@
  * Memory: what is done under a queue's lock is one step, and what only the owner of a state sees is one step with
  * taking it. The rest is ordered by the exchanges of the state and by the locks, so nothing is reordered.
  *
- * Bugs: PARKED_EARLY (before the stack is left), WOKEN_DROPPED (by arrive()), WRONG_QUEUE (thread_park() returns at
- * once though another CPU is named), ASLEEP_KEPT (by enqueue()), INTERRUPT_LEFT_OUT, FREED_EARLY (not asked whether
+ * Bugs: PARKED_EARLY (before the stack is left), WOKEN_DROPPED (by arrive()), WRONG_QUEUE (arrive() takes its own
+ * though another CPU is named), ASLEEP_KEPT (by enqueue()), INTERRUPT_LEFT_OUT, FREED_EARLY (not asked whether
  * it is parked), NO_GENERATION: WAKES is not counted, so that deadlock is said after a tick that came and went.
  */
 #ifndef CPUS
@@ -119,7 +119,13 @@ inline arrive()
 #ifdef WOKEN_DROPPED
 	:: d_step { t != NONE && state[t] == WOKEN -> state[t] = PARKED; t = NONE }
 #else
-	:: d_step { t != NONE && state[t] == WOKEN -> state[t] = RUNNING }; enqueue(t, wake_cpu[t]); t = NONE
+	:: d_step { t != NONE && state[t] == WOKEN -> state[t] = RUNNING };
+#ifdef WRONG_QUEUE
+	   enqueue(t, c);
+#else
+	   enqueue(t, wake_cpu[t]);
+#endif
+	   t = NONE
 #endif
 	fi
 }
@@ -238,21 +244,12 @@ runs:
 	   :: true
 	   fi;
 	   waits[current[c]] = true;
-	   if /* thread_park() */
-#ifdef WRONG_QUEUE
-	   :: d_step { state[current[c]] == WOKEN -> state[current[c]] = RUNNING };
-#else
-	   :: d_step { state[current[c]] == WOKEN && wake_cpu[current[c]] == c -> state[current[c]] = RUNNING };
-#endif
-	      goes_on()
-	   :: else ->
-		left[c] = current[c];
+	   left[c] = current[c]; /* thread_park() */
 #ifdef PARKED_EARLY
-		arrive();
+	   arrive();
 #endif
-		dequeue();
-		break
-	   fi
+	   dequeue();
+	   break
 	:: atomic { find_waiting(); left[c] = current[c]; waits[current[c]] = true }; /* thread_park_for() */
 	   wake(t, c);
 	   if
