@@ -1,8 +1,9 @@
 /*
  * Out of frames. Goroutines are started until that fails, in the way it must; all of them end, and everything can be
- * had again. With an argument: a stack that cannot grow ends the image.
+ * had again. Who yields then, at any depth of its stack, panics or does not. With an argument: a stack that cannot grow ends the image.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "qemu-tests/check.h"
@@ -73,6 +74,62 @@ static void test_growth(void)
 	}
 }
 
+/* ---- A switch whose saved context needs a page ---- */
+
+static unsigned long turns;
+static bool full, over;
+
+static void takes_turns(void *unused)
+{
+	(void)unused;
+	for (; !over; turns++)
+		socle_yield();
+}
+
+static void yields_at_depth(void *depth)
+{
+	volatile char frame[(uintptr_t)depth];
+
+	frame[0] = 0;
+	__asm__ volatile("" : : "r"(frame) : "memory");
+	socle_yield();
+}
+
+/* At every depth around the end of the first page. Whoever was to run next is not lost by the panic. */
+static void digs(void *unused)
+{
+	unsigned failed = 0, lost = 0, depth;
+
+	(void)unused;
+	while (!full)
+		socle_yield();
+	for (depth = PAGE_SIZE / 2; depth < PAGE_SIZE; depth += 8) {
+		unsigned long before = turns;
+
+		failed += socle_try(yields_at_depth, (void *)(uintptr_t)depth, NULL) != 0;
+		socle_yield();
+		lost += turns == before;
+	}
+	CHECK(failed > 0 && failed < PAGE_SIZE / 2 / 8);
+	CHECK(lost == 0 || !one_cpu()); /* the others may be in line elsewhere */
+	over = true;
+}
+
+static void test_switch(void)
+{
+	void **page, **pages = NULL;
+
+	socle_go(takes_turns, NULL);
+	socle_go(digs, NULL);
+	socle_yield();
+	for (; (page = malloc(PAGE_SIZE / 2)) != NULL; pages = page)
+		*page = pages;
+	full = true;
+	wait_for_others();
+	for (; (page = pages) != NULL; free(page))
+		pages = *page;
+}
+
 static void all(void)
 {
 	size_t first, second;
@@ -106,5 +163,6 @@ int main(int argc, char **argv)
 		no_frame_to_grow();
 	test_growth();
 	all();
+	test_switch();
 	return finish();
 }

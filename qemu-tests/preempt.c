@@ -52,6 +52,48 @@ static void test_turns(void)
 	CHECK(count[0] > 0 && count[1] > 0);
 }
 
+/* ---- a turn that ends in a yield ---- */
+
+static volatile unsigned long yields;
+
+static void yields_on(void *unused)
+{
+	(void)unused;
+	while (!stop) {
+		yields++;
+		socle_yield();
+	}
+}
+
+/* The turn that runs ends in ns nanoseconds, which are instructions in most runs. */
+static void end_turn_in(int64_t ns)
+{
+	uintptr_t irq = arch_irq_disable();
+	struct p *p = this_p();
+
+	p->turn_end = socle_now() + ns;
+	timers_changed(p);
+	arch_irq_restore(irq);
+}
+
+/* Wherever that is: the one that does not yield any more does not keep the other waiting for ever. */
+static void test_yields(void)
+{
+	unsigned long before = 0;
+
+	stop = false;
+	socle_go(yields_on, NULL);
+	for (int64_t ns = 0; ns < 600; ns += chaos_started ? 2 : 50) {
+		end_turn_in(ns);
+		socle_yield();
+		for (before = yields; before == yields;)
+			;
+	}
+	stop = true;
+	wait_for_others();
+	CHECK(before > 0);
+}
+
 /* ---- registers ---- */
 
 struct holder {
@@ -147,6 +189,7 @@ static void all(void)
 {
 	test_sleeper();
 	test_turns();
+	test_yields();
 	test_registers();
 	test_work();
 }
