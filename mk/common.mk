@@ -23,6 +23,7 @@ kernel_cflags = -ffreestanding $(no_fpu_cflags)
 checked_cflags = -fsplit-stack
 foreign_cflags =
 tree_cflags = -Werror
+core_cflags = $(tree_cflags) -Watomic-implicit-seq-cst # every atomic access names its order
 
 ldflags = -static -nostdlib --gc-sections -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments \
 	--fatal-warnings --build-id=none $(target_ldflags)

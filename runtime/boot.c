@@ -134,7 +134,7 @@ void runtime_init_g0(const char *command_line)
 	g0->lo = fixed_stacks[0].lo;
 	g0->hi = fixed_stacks[0].hi;
 	ps[0].turn_end = INT64_MAX;
-	ps[0].next_timer = INT64_MAX;
+	atomic_init(&ps[0].next_timer, INT64_MAX);
 	arch_set_tcb(&g0->tcb);
 	if (arch_tcb() != &g0->tcb)
 		fatal("thread-local storage does not hold what was stored in it");

@@ -24,25 +24,27 @@ static struct {
 /* Foreign code calls all this, on stacks that no stackguard is set for; handlers call some of it. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
+/* Both pair with add()'s release: of an entry; of what it holds, so hi is read before lo. */
+static struct fiber *first(void) { return atomic_load_explicit(&fibers.all, memory_order_acquire); }
+static uintptr_t hi_of(const struct fiber *f) { return atomic_load_explicit(&f->hi, memory_order_acquire); }
+
 struct fiber *fiber_find(uintptr_t address)
 {
-	for (struct fiber *f = atomic_load_explicit(&fibers.all, memory_order_acquire); f != NULL; f = f->next)
-		if (address < atomic_load_explicit(&f->hi, memory_order_acquire) && address >= f->lo)
-			return f; /* hi first: pairs with add()'s release */
+	for (struct fiber *f = first(); f != NULL; f = f->next)
+		if (address < hi_of(f) && address >= f->lo)
+			return f;
 	return NULL;
 }
 
 static struct fiber *in_use(struct fiber *f)
 {
-	while (f != NULL && f->hi == 0)
+	while (f != NULL && hi_of(f) == 0)
 		f = f->next;
 	return f;
 }
 
-struct fiber *fiber_next(const struct fiber *f)
-{
-	return in_use(f != NULL ? f->next : atomic_load_explicit(&fibers.all, memory_order_acquire));
-}
+struct fiber *fiber_next(const struct fiber *f) { return in_use(f != NULL ? f->next : first()); }
+struct bounds fiber_bounds(const struct fiber *f) { return (struct bounds){f->lo, hi_of(f)}; }
 
 /* Of the stack that SP should be on: g's, or that of a fiber, if g is a g0. */
 struct bounds current_bounds(const struct g *g, uintptr_t sp)
@@ -50,7 +52,7 @@ struct bounds current_bounds(const struct g *g, uintptr_t sp)
 	const struct fiber *f;
 
 	if ((sp < g->lo || sp > g->hi) && on_g0(g) && (f = fiber_find(sp)) != NULL)
-		return (struct bounds){f->lo, f->hi};
+		return fiber_bounds(f);
 	return (struct bounds){g->lo, g->hi};
 }
 
@@ -59,7 +61,7 @@ void enter_fiber(struct m *m, struct crossing *c, struct fiber *f)
 {
 	atomic_fetch_add_explicit(&f->callbacks, 1, memory_order_relaxed);
 	m->fiber = f;
-	move_g0(m->current, c, (struct bounds){f->lo, f->hi});
+	move_g0(m->current, c, fiber_bounds(f));
 	c->stack = NULL;
 	c->fiber = f;
 	arch_set_tcb(&m->g0.tcb);
@@ -75,20 +77,19 @@ void leave_fiber(struct m *m)
 
 static bool overlaps(uintptr_t lo, uintptr_t hi)
 {
-	for (struct fiber *f = fibers.all; f != NULL; f = f->next)
-		if (lo < f->hi && f->lo < hi)
+	for (struct fiber *f = first(); f != NULL; f = f->next)
+		if (lo < hi_of(f) && f->lo < hi)
 			return true;
 	return false;
 }
 
 static struct fiber *unused_entry(void)
 {
-	struct fiber *f;
+	struct fiber *f = first();
 
-	for (f = fibers.all; f != NULL; f = f->next)
-		if (f->hi == 0)
-			return f;
-	return NULL;
+	while (f != NULL && hi_of(f) != 0)
+		f = f->next;
+	return f;
 }
 
 /* Uses *new, and then sets it to NULL, if there is no unused entry. */
@@ -103,8 +104,8 @@ static int add(struct fiber **new, uintptr_t lo, uintptr_t hi)
 		atomic_store_explicit(&f->hi, hi, memory_order_release); /* with 0 the entry holds nothing */
 		return 0;
 	}
-	**new = (struct fiber){.lo = lo, .hi = hi, .next = fibers.all};
-	atomic_store_explicit(&fibers.all, *new, memory_order_release); /* pairs with fiber_find's acquire */
+	**new = (struct fiber){.lo = lo, .hi = hi, .next = first()};
+	atomic_store_explicit(&fibers.all, *new, memory_order_release);
 	*new = NULL;
 	return 0;
 }
@@ -154,10 +155,10 @@ int socle_foreign_stack_remove(void *lo)
 	f = fiber_find((uintptr_t)lo);
 	if (f == NULL || f->lo != (uintptr_t)lo)
 		error = ENOENT;
-	else if (f->callbacks > 0 || (sp >= f->lo && sp < f->hi))
+	else if (atomic_load_explicit(&f->callbacks, memory_order_relaxed) > 0 || (sp >= f->lo && sp < hi_of(f)))
 		error = EBUSY;
 	else
-		f->hi = 0;
+		atomic_store_explicit(&f->hi, 0, memory_order_relaxed); /* who still sees it is wrong to be on it */
 	unlock(&fibers.lock);
 	return error == 0 ? 0 : fail(error);
 }

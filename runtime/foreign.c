@@ -271,7 +271,7 @@ static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp
 
 	if (sp >= m->g0.lo && sp < m->g0.hi)
 		frames_skipped(m->current);
-	if (f == NULL || sp < f->lo || sp >= f->hi)
+	if (f == NULL || sp < f->lo || sp >= atomic_load_explicit(&f->hi, memory_order_relaxed)) /* m found it */
 		f = fiber_find(sp);
 	if (f == NULL)
 		return refuse(EFAULT);

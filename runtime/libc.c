@@ -97,14 +97,16 @@ static struct g *caller(void)
 	return g != NULL ? g : getg();
 }
 
+/* Relaxed: only who holds it finds itself there. */
+static struct g *owner_of(_LOCK_T lock) { return atomic_load_explicit(&lock->owner, memory_order_relaxed); }
+
 /* Acquire: pairs with the release of who had it. */
 int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
 {
 	struct g *g = caller(), *nobody = NULL;
 
-	if (atomic_load_explicit(&lock->owner, memory_order_relaxed) != g &&
-	    !atomic_compare_exchange_strong_explicit(&lock->owner, &nobody, g, memory_order_acquire,
-						     memory_order_relaxed))
+	if (owner_of(lock) != g && !atomic_compare_exchange_strong_explicit(&lock->owner, &nobody, g,
+									    memory_order_acquire, memory_order_relaxed))
 		return -1;
 	lock->depth++;
 	g->libc_locks++;
@@ -114,7 +116,7 @@ int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
 void __retarget_lock_acquire_recursive(_LOCK_T lock)
 {
 	while (__retarget_lock_try_acquire_recursive(lock) < 0) {
-		const struct g *owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+		const struct g *owner = owner_of(lock);
 
 		if (owner != NULL && (cpu_count() == 1 || owner->m == getg()->m))
 			fatal("a lock of the C library is held by %s, which was switched away from", g_name(owner));
@@ -126,7 +128,7 @@ void __retarget_lock_release_recursive(_LOCK_T lock)
 {
 	struct g *g = caller();
 
-	ASSERT(lock->depth > 0 && lock->owner == g, "a lock of the C library is released by someone else");
+	ASSERT(lock->depth > 0 && owner_of(lock) == g, "a lock of the C library is released by someone else");
 	g->libc_locks--;
 	if (--lock->depth == 0)
 		atomic_store_explicit(&lock->owner, NULL, memory_order_release);
@@ -134,11 +136,11 @@ void __retarget_lock_release_recursive(_LOCK_T lock)
 
 int __retarget_lock_try_acquire(_LOCK_T lock)
 {
-	return lock->owner == caller() ? -1 : __retarget_lock_try_acquire_recursive(lock);
+	return owner_of(lock) == caller() ? -1 : __retarget_lock_try_acquire_recursive(lock);
 }
 void __retarget_lock_acquire(_LOCK_T lock)
 {
-	ASSERT(lock->owner != caller(), "a lock of the C library is taken twice");
+	ASSERT(owner_of(lock) != caller(), "a lock of the C library is taken twice");
 	__retarget_lock_acquire_recursive(lock);
 }
 void __retarget_lock_release(_LOCK_T lock) { __retarget_lock_release_recursive(lock); }

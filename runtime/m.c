@@ -212,7 +212,7 @@ __attribute__((minsize)) void start_ps(void)
 	for (unsigned cpu = 1; cpu < cpu_count(); cpu++) {
 		ps[cpu].id = cpu;
 		ps[cpu].turn_end = INT64_MAX;
-		ps[cpu].next_timer = INT64_MAX;
+		atomic_init(&ps[cpu].next_timer, INT64_MAX);
 		if (!start_new_m(&ps[cpu]))
 			console_printf("socle: no memory for the g0 of CPU %u: no goroutine will run there\n", cpu);
 	}

@@ -261,6 +261,7 @@ struct fiber {
 
 struct fiber *fiber_find(uintptr_t address);
 struct fiber *fiber_next(const struct fiber *f); /* NULL: the first */
+struct bounds fiber_bounds(const struct fiber *f);
 struct bounds current_bounds(const struct g *g, uintptr_t sp);
 void enter_fiber(struct m *m, struct crossing *c, struct fiber *f);
 void leave_fiber(struct m *m);

@@ -520,7 +520,7 @@ struct stack *stack_next(const struct stack *s)
 {
 	uintptr_t after = s == NULL ? ARENA_LO : (uintptr_t)(s + 1);
 
-	for (int i = 0; i < arena.spans; i++) {
+	for (int i = 0; i < atomic_load_explicit(&arena.spans, memory_order_acquire); i++) {
 		struct span *span = &arena.span[i];
 
 		for (uintptr_t slot = span->lo; slot < span->next; slot += span->class->slot) {

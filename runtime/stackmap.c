@@ -53,7 +53,7 @@ static void query_fiber(const struct fiber *f, struct socle_stack_info *out)
 		.kind = SOCLE_STACK_FIBER,
 		.guard_lo = f->lo,
 		.lo = f->lo,
-		.hi = f->hi,
+		.hi = fiber_bounds(f).hi,
 		.high_water = f->lo,
 	};
 }

@@ -538,10 +538,51 @@ static void panics_with_others(unsigned worker)
 	socle_panic("worker %u", worker);
 }
 
+/* ---- Who is resumed is as it was when it last gave up its CPU ---- */
+
+enum { PAIRS = 3, TURNS = 16000 };
+static struct socle_sem turn_of[2 * PAIRS];
+
+static void gives_up(unsigned worker, unsigned i)
+{
+	if (i % 3 != 0) {
+		socle_yield();
+	} else {
+		socle_sem_post(&turn_of[worker ^ 1]);
+		socle_sem_wait(&turn_of[worker]);
+	}
+}
+
+/* At another depth than before: a context that is resumed too early lies elsewhere, and is an older one. */
+static void __attribute__((noinline)) gives_up_at(unsigned depth, unsigned worker, unsigned i)
+{
+	volatile unsigned mark[4] = {depth, worker, i, ~i};
+
+	if (depth > 0)
+		gives_up_at(depth - 1, worker, i);
+	else
+		gives_up(worker, i);
+	wrong_if(mark[0] != depth || mark[1] != worker || mark[2] != i || mark[3] != ~i);
+}
+
+static void wanders(unsigned worker)
+{
+	for (unsigned i = 0; i < (unsigned)(TURNS * times); i++)
+		gives_up_at(i * 7 % 16, worker, i);
+}
+
+static void test_switches(void)
+{
+	for (int i = 0; i < 2 * PAIRS; i++)
+		socle_sem_init(&turn_of[i], 0);
+	run_together(2 * PAIRS, wanders);
+}
+
 static void test(void)
 {
-	static void (*const tests[])(void) = {test_spread, test_idle,	 test_channels, test_locks,	 test_spawn,
-					      test_sleep,  test_foreign, test_faults,	test_long_calls, test_threads};
+	static void (*const tests[])(void) = {test_spread,     test_idle,    test_channels, test_locks,
+					      test_spawn,      test_sleep,   test_foreign,  test_faults,
+					      test_long_calls, test_threads, test_switches};
 
 	for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) {
 		tests[i]();
