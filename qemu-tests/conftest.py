@@ -26,6 +26,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
     if "arch" in metafunc.fixturenames:
         metafunc.parametrize("arch", archs(config))
+    if "pc_arch" in metafunc.fixturenames:
+        metafunc.parametrize("pc_arch", [arch for arch in archs(config) if qemu.BOARDS[arch] == "pc"])
     if "tables_case" in metafunc.fixturenames:
         cases = list(qemu.cases(archs(config), monitor=True))
         metafunc.parametrize("tables_case", cases, ids=[case["id"] for case in cases], scope="module")

@@ -218,15 +218,16 @@ static struct stack *take_kept(struct stack_cache *cache, const struct stack_cla
 	return take(&cache->free);
 }
 
-/* From the class's list, and some more to keep. NULL: there is none. */
+/* From the class's list, and some more to keep: goroutines', for the others are too few for one CPU to have many. NULL:
+ * there is none. */
 static SLOW struct stack *refill(struct stack_cache *cache, struct stack_class *c)
 {
+	unsigned n = 0, most = c->kind == STACK_GOROUTINE ? REFILL : 0;
 	struct stack *first, *more = NULL, *s;
-	unsigned n = 0;
 
 	lock(&arena.lock);
 	first = take(&c->free);
-	while (n < REFILL && (s = take(&c->free)) != NULL) {
+	while (n < most && (s = take(&c->free)) != NULL) {
 		put(&more, s);
 		n++;
 	}
