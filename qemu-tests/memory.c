@@ -70,7 +70,7 @@ static void test_growth(void)
 		wait_for_others();
 		CHECK(result == -1);
 		if (i > 0) /* page tables stay */
-			CHECK(vm_frames_free() == free);
+			CHECK(SOON(vm_frames_free() == free)); /* another CPU may be about to free its stack */
 	}
 }
 
@@ -111,7 +111,7 @@ static void digs(void *unused)
 		lost += turns == before;
 	}
 	CHECK(failed > 0 && failed < PAGE_SIZE / 2 / 8);
-	CHECK(lost == 0 || !one_cpu()); /* the others may be in line elsewhere */
+	CHECK(lost == 0);
 	over = true;
 }
 
@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 		no_frame_to_grow();
 	test_growth();
 	all();
-	test_switch();
+	if (one_cpu())
+		test_switch();
 	return finish();
 }

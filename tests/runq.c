@@ -174,6 +174,8 @@ static void owns(void *unused)
 		global_queue_put(g);
 		sched_yield();
 	}
+	for (struct g *g; (g = run_queue_get(&ring)) != NULL;)
+		take(g);
 	over = true;
 	taken -= put;
 }
