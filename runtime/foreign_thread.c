@@ -23,10 +23,10 @@ static atomic_uint attached;
 unsigned foreign_threads_attached(void) { return atomic_load_explicit(&attached, memory_order_relaxed); }
 
 /* Others may be ready beside the caller: the tick is to see that they get their turn. On another CPU it sees by itself. */
-static SOCLE_UNCHECKED void share_cpu(void)
+static SOCLE_UNCHECKED void share_cpu(struct p *p)
 {
-	if (!this_p()->ticking && thread_others_ready())
-		start_turn(this_p());
+	if (!p->ticking && thread_others_ready())
+		start_turn(p);
 }
 
 /* ---- Callbacks ---- */
@@ -63,7 +63,7 @@ static void detach(struct m *m)
 	stack_free(g->stack); /* g with it */
 	if (!hand_off(p))
 		fatal("no memory for a further thread's g0: a foreign thread's callback has returned, and the goroutines need one");
-	share_cpu();
+	share_cpu(p);
 	atomic_fetch_sub_explicit(&attached, 1, memory_order_relaxed);
 }
 
@@ -95,7 +95,7 @@ void foreign_park(const char *why, const void *on)
 SOCLE_UNCHECKED void foreign_ready(struct thread *t)
 {
 	thread_ready(t);
-	share_cpu();
+	share_cpu(this_p());
 }
 
 /* ---- Beginning and end ---- */
@@ -164,7 +164,7 @@ int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, voi
 	t = (struct foreign_thread *)s->hi;
 	init(t, s, fn, arg);
 	thread_start(&t->m.thread, next_cpu(), &t->m.g0.tcb, (void *)s->hi, begin, t);
-	share_cpu();
+	share_cpu(this_p());
 	return 0;
 }
 
