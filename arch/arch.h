@@ -1,6 +1,6 @@
 /*
  * The contract between a port and the rest of Socle: the only architecture header that kernel/ and
- * runtime/ include. Twenty-five arch_ names and page_zero(), all of them below; machine.h adds constants and the
+ * runtime/ include. Twenty-six arch_ names and page_zero(), all of them below; machine.h adds constants and the
  * inline ones.
  *
  * One idea carries it: a control block (struct tcb) is a stack that can be run on. Every goroutine,
