@@ -69,7 +69,7 @@ static void test_growth(void)
 		CHECK(socle_go_attr(&large, panics, &result) == 0);
 		wait_for_others();
 		CHECK(result == -1);
-		if (i > 0) /* page tables stay */
+		if (i > 0)				       /* page tables stay */
 			CHECK(SOON(vm_frames_free() == free)); /* another CPU may be about to free its stack */
 	}
 }
