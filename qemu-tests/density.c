@@ -7,7 +7,7 @@
 #include "qemu-tests/check.h"
 
 static socle_chan *gate;
-static size_t ended;
+static atomic_size_t ended;
 
 static void waits(void *number)
 {
