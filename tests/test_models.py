@@ -44,7 +44,7 @@ def errors(name, defines, folder):
         assert ran.returncode == 0, ran.stdout
         return ran.stdout
 
-    run("spin", "-a", *(f"-D{define}" for define in defines), MODELS / f"{name}.pml")
+    run("spin", "-a", "-Pclang -E -x c", *(f"-D{define}" for define in defines), MODELS / f"{name}.pml")
     run("clang", "-O0", "-w", "-DSAFETY", "-DMEMLIM=1000", "-o", "pan", "pan.c")
     said = run("./pan", "-m400000", "-w20", "-n")
     return int(re.search(r"errors: (\d+)$", said, re.M)[1]), said
