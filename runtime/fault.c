@@ -178,6 +178,8 @@ bool runtime_fault(struct trap *t)
 
 /* ---- Prologues ---- */
 
+#define REPORT_ROOM 640 /* of the slack, for the report of an overflow, and for unchecked code below the last checked */
+
 struct overflow {
 	struct g *g;
 	size_t frame;
@@ -195,10 +197,9 @@ static void report_overflow(void *arg)
 		 (size_t)(o->g->hi - o->g->lo));
 }
 
-/* A checked prologue found SP, less the frame, at or below stackguard. On a goroutine that is an overflow, told before
- * a byte of the frame is touched; on g0 the guard is wrong or the system stack is used up: Go's "morestack on g0". */
-void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp) __attribute__((noreturn));
-void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+/* On a goroutine that is an overflow, told before a byte of the frame is touched; on g0 the guard is wrong or the system
+ * stack is used up: Go's "morestack on g0". */
+void runtime_overflow(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
 	struct overflow o = {getg(), frame, pc, sp, fp};
 	struct g *g = o.g;
@@ -216,6 +217,16 @@ void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	}
 	arch_call_on(&g->m->g0.tcb, report_overflow, &o);
 	__builtin_unreachable();
+}
+
+/* A checked prologue found SP, less the frame, at or below stackguard. If it returns, the function goes on, on the slack:
+ * who holds a lock has begun what no panic may interrupt. It is ours, and will be through with it before it needs more. */
+void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	const struct g *g = getg();
+
+	if (on_g0(g) || g->locks + g->libc_locks == 0 || sp < g->lo + REPORT_ROOM + frame)
+		runtime_overflow(frame, pc, sp, fp);
 }
 
 #pragma clang attribute pop

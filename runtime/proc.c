@@ -39,14 +39,15 @@ int socle_ncpu(void) { return (int)cpu_count(); }
 
 SOCLE_UNCHECKED bool anyone_runnable(const struct p *p) { return !run_queue_empty(&p->queue) || !global_queue_empty(); }
 
-static NOINLINE void put_globally(struct g *g, struct p *p)
+/* Unchecked, as ready() is: what was made runnable must get into a queue. */
+static SOCLE_UNCHECKED NOINLINE void put_globally(struct g *g, struct p *p)
 {
 	global_queue_put(g);
 	look_for_p(p);
 }
 
 /* To be picked next, on g0. */
-NOINLINE void put_locked(struct p *p, struct g *g)
+SOCLE_UNCHECKED NOINLINE void put_locked(struct p *p, struct g *g)
 {
 	global_queue_put(g);
 	p->until_global = 0;

@@ -38,7 +38,7 @@ static struct {
 
 SOCLE_UNCHECKED bool global_queue_empty(void) { return atomic_load_explicit(&queue.count, memory_order_seq_cst) == 0; }
 
-void global_queue_put(struct g *g)
+SOCLE_UNCHECKED void global_queue_put(struct g *g)
 {
 	unsigned count;
 

@@ -18,8 +18,8 @@
 #include "kernel/lock.h"
 #include "socle.h"
 
-/* What lies below stackguard: room for a checked function's small frame (compared without its size), for the unchecked
- * kernel code it calls, and for the overflow report itself. */
+/* What lies below stackguard: room for a checked function's small frame (compared without its size), for what is called
+ * while a lock is held (fault.c), for unchecked kernel code, and for the overflow report itself. */
 #define STACK_SLACK 2048
 #define G0_SLACK 4096
 

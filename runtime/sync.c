@@ -84,7 +84,8 @@ static bool take_if_free(struct socle_mutex *m)
 	return true;
 }
 
-int socle_mutex_lock_slow(struct socle_mutex *m)
+/* Unchecked: socle_cond_wait() must get it, to return or to panic with. */
+SOCLE_UNCHECKED int socle_mutex_lock_slow(struct socle_mutex *m)
 {
 	struct waiter w = {.g = getg()};
 	bool lost = false;

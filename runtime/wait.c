@@ -5,7 +5,7 @@
 
 /* The race's lock comes first here, against the order, so l is only tried. It must be so: what the queue belongs to may
  * be freed as soon as w is out of it, so l may be touched only while w is known to be in. */
-void leave_queue(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, struct race *r)
+SOCLE_UNCHECKED void leave_queue(struct socle_waiters *q, struct spin_lock *l, struct waiter *w, struct race *r)
 {
 	lock(&r->lock);
 	while (w->race != NULL && !spin_try(l)) {

@@ -162,18 +162,21 @@ FUNCTION(context_start):
 	bx	r4
 END(context_start)
 
-@ void __morestack(void): a checked prologue came up short. Never returns.
+@ void __morestack(void): a checked prologue came up short.
 @
 @	sp + 12   the function's stack as it was entered
 @	sp + 4    its caller's r4, r5
 @	sp + 0    its caller's address (lr)
 @
-@ with r4 = bytes of frame wanted, r5 = bytes of arguments, r11 = the caller's frame, lr = inside the function.
+@ with r4 = bytes of frame wanted, r5 = bytes of arguments, r11 = the caller's frame, lr = inside the function, where
+@ three instructions would return to the caller; behind them the function goes on, and first restores r4 and r5.
 @ Calls runtime_morestack(frame, pc, sp, fp) with a frame record made for the function, so that the traceback from
 @ pc and fp goes on with its caller. What it takes of the stack is part of the slack under every limit.
 FUNCTION(__morestack):
-	ldr	r12, [sp]
-	add	r2, sp, #12
+	push	{r0-r3, r12, lr}		@ what may hold an argument
+	ldr	r12, [sp, #24]
+	add	r2, sp, #36
+	mov	r5, sp
 	bic	sp, sp, #7			@ AAPCS: SP is a multiple of 8 at a call
 	push	{r11, r12}			@ the record
 	mov	r3, sp
@@ -181,6 +184,12 @@ FUNCTION(__morestack):
 	mov	r0, r4
 	mov	r1, lr
 	bl	runtime_morestack
+	ldr	r11, [sp]
+	mov	sp, r5
+	pop	{r0-r3, r12, lr}
+	mov	r4, lr
+	pop	{lr}
+	add	pc, r4, #12
 END(__morestack)
 
 @ int __aeabi_idiv0(int), long long __aeabi_ldiv0(long long): libgcc's divisions come here when the divisor is 0.

@@ -199,21 +199,23 @@ arch_end_leaf:
 	jmp	tell_leaf_ended
 
 /*
- * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.
+ * Called by checked prologues when SP, less the frame, is at the limit or below.
  *
  *	ESP + 12  return address of the checked function: its ESP at entry
  *	ESP +  8  size of its arguments
  *	ESP +  4  size of the frame it wants
- *	ESP       return address, in its prologue
+ *	ESP       return address, in its prologue: of a RET, and behind that the function goes on
  *
  * void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp);
  */
 	.globl	__morestack
 __morestack:
-	movl	(%esp), %eax
-	movl	4(%esp), %ecx
-	leal	12(%esp), %edx
-morestack:
+	pushl	%eax			/* where clang's own calls may have arguments */
+	pushl	%ecx
+	pushl	%edx
+	leal	24(%esp), %edx
+	movl	12(%esp), %eax
+	movl	16(%esp), %ecx
 	pushl	(%edx)			/* the frame record that the function has not made yet */
 	pushl	%ebp
 	movl	%esp, %ebp
@@ -223,13 +225,23 @@ morestack:
 	pushl	%eax
 	pushl	%ecx
 	call	runtime_morestack
-	ud2
+	movl	%ebp, %esp
+	popl	%ebp
+	addl	$4, %esp
+	popl	%edx
+	popl	%ecx
+	movl	4(%esp), %eax
+	incl	%eax
+	movl	%eax, 12(%esp)
+	popl	%eax
+	addl	$8, %esp
+	ret
 
 /*
  * void *__morestack_allocate_stack_space(size_t size);
  *
- * The same for alloca() and arrays of variable length. Here the function has its frame already: SP and FP are
- * given as they were at its entry, as above, and the frame from there on.
+ * The same for alloca() and arrays of variable length; it never returns. Here the function has its frame already: SP
+ * and FP are given as they were at its entry, as above, and the frame from there on.
  */
 	.globl	__morestack_allocate_stack_space
 __morestack_allocate_stack_space:
@@ -239,6 +251,15 @@ __morestack_allocate_stack_space:
 	addl	%edx, %ecx
 	subl	%esp, %ecx
 	movl	(%ebp), %ebp
-	jmp	morestack
+	pushl	(%edx)
+	pushl	%ebp
+	movl	%esp, %ebp
+	andl	$-16, %esp
+	pushl	%ebp
+	pushl	%edx
+	pushl	%eax
+	pushl	%ecx
+	call	runtime_overflow
+	ud2
 
 	.section .note.GNU-stack, "", @progbits

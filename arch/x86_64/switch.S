@@ -177,32 +177,49 @@ context_start:
 	ud2
 
 /*
- * Called by checked prologues when SP, less the frame, is at the limit or below; never returns to them.
+ * Called by checked prologues when SP, less the frame, is at the limit or below.
  * R10 = size of the frame it wants, R11 = size of its arguments on the stack.
  *
  *	RSP +  8  return address of the checked function: its RSP at entry
- *	RSP       return address, in its prologue
+ *	RSP       return address, in its prologue: of a RET, and behind that the function goes on
  *
  * void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp);
  */
 	.globl	__morestack
 __morestack:
+	pushq	%rdi			/* all that may hold an argument */
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%rcx
+	pushq	%r8
+	pushq	%r9
 	movq	%r10, %rdi
-	movq	(%rsp), %rsi
-	leaq	8(%rsp), %rdx
-morestack:
+	movq	48(%rsp), %rsi
+	leaq	56(%rsp), %rdx
 	pushq	(%rdx)			/* the frame record that the function has not made yet */
 	pushq	%rbp
+	movq	%rsp, %rbp
 	movq	%rsp, %rcx
 	andq	$-16, %rsp
 	callq	runtime_morestack
-	ud2
+	movq	%rbp, %rsp
+	popq	%rbp
+	addq	$8, %rsp
+	popq	%r9
+	popq	%r8
+	popq	%rcx
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	popq	%r11
+	incq	%r11
+	jmpq	*%r11
 
 /*
  * void *__morestack_allocate_stack_space(size_t size);
  *
- * The same for alloca() and arrays of variable length. Here the function has its frame already: SP and FP are
- * given as they were at its entry, as above, and the frame from there on.
+ * The same for alloca() and arrays of variable length; it never returns. Here the function has its frame already: SP
+ * and FP are given as they were at its entry, as above, and the frame from there on.
  */
 	.globl	__morestack_allocate_stack_space
 __morestack_allocate_stack_space:
@@ -211,6 +228,11 @@ __morestack_allocate_stack_space:
 	addq	%rdx, %rdi
 	subq	%rsp, %rdi
 	movq	(%rbp), %rbp
-	jmp	morestack
+	pushq	(%rdx)
+	pushq	%rbp
+	movq	%rsp, %rcx
+	andq	$-16, %rsp
+	callq	runtime_overflow
+	ud2
 
 	.section .note.GNU-stack, "", @progbits
