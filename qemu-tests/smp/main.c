@@ -1,7 +1,7 @@
 /*
  * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
- * than usual; or `faults N`: N contained foreign faults and N overflows of goroutines, on all CPUs together; or
- * `preemptions N` (with chaos=SEED, or it takes long). None is lost. `panic`: nobody catches what all CPUs raise at once.
+ * than usual; or `together N` (with chaos=SEED, or it takes long): until there were N contained foreign faults, N overflows
+ * of goroutines and N preemptions, on all CPUs together. None is lost. `panic`: nobody catches what all CPUs raise at once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -449,87 +449,72 @@ static void test_threads(void)
 	CHECK(wrong == 0);
 }
 
-/* ---- N of each ---- */
+/* ---- N of each, together ---- */
 
 static unsigned wanted;
 static atomic_uint foreign_faults, overflows_caught;
-static atomic_bool enough;
 
-static unsigned long preemptions(void)
+static unsigned preemptions(void)
 {
-	unsigned long n = 0;
+	unsigned n = 0;
 
 	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
 		n += ps[cpu].preempted;
 	return n;
 }
 
-/* Foreign faults and overflows in turn: no count gets far ahead of what was seen of it. */
-static void fails_often(unsigned worker)
-{
-	struct socle_fault fault;
-	struct socle_foreign_attr attr = {.fault = &fault};
-	struct socle_panic panic;
+static bool enough(void) { return foreign_faults >= wanted && overflows_caught >= wanted && preemptions() >= wanted; }
 
-	for (unsigned i = 0; i < (wanted + WORKERS - 1) / WORKERS; i++) {
-		fault.address = 0;
-		wrong_if(socle_foreign_call_attr(&attr, read_null, NULL) != -1 || errno != EFAULT ||
-			 fault.address != 8);
-		foreign_faults++;
-		panic.kind = SOCLE_PANIC_RAISED;
-		wrong_if(socle_try(overflows, (void *)(uintptr_t)worker, &panic) != -1 ||
-			 panic.kind != SOCLE_PANIC_OVERFLOW);
-		overflows_caught++;
-	}
+/* In turn, so that none is counted that was not seen. */
+static void fault_and_overflow(unsigned worker)
+{
+	struct socle_fault fault = {0};
+	struct socle_foreign_attr attr = {.fault = &fault};
+	struct socle_panic panic = {0};
+
+	wrong_if(socle_foreign_call_attr(&attr, read_null, NULL) != -1 || errno != EFAULT || fault.address != 8);
+	foreign_faults++;
+	wrong_if(socle_try(overflows, (void *)(uintptr_t)worker, &panic) != -1 || panic.kind != SOCLE_PANIC_OVERFLOW);
+	overflows_caught++;
 }
 
 /* Every register that it has counts: what a preemption loses shows in the sum. */
-static void is_preempted(void *unused)
+static void be_preempted(void)
 {
-	unsigned long sum = 0, expected = 0;
+	unsigned long sum = 0;
 	double x = 1;
 
-	(void)unused;
-	while (!enough) {
-		for (unsigned i = 0; i < 10000; i++) {
-			sum += i * 3;
-			x += 0.5;
-		}
-		expected += 3ul * 10000 * 9999 / 2;
-		wrong_if(sum != expected || x != 5001);
-		x = 1;
+	for (unsigned i = 0; i < 5000; i++) {
+		sum += i * 3;
+		x += 0.5;
 	}
-	socle_waitgroup_done(&running);
+	wrong_if(sum != 3ul * 5000 * 4999 / 2 || x != 2501);
 }
 
-static void test_many_faults(void)
+/* Of which there are fewer so far. */
+static void fails_or_computes(unsigned worker)
+{
+	while (!enough())
+		if (overflows_caught <= preemptions())
+			fault_and_overflow(worker);
+		else
+			be_preempted();
+}
+
+static void test_together(void)
 {
 	static struct job jobs[WORKERS];
 	struct socle_go_attr small = {.stack_size = 16384};
 
 	socle_waitgroup_add(&running, WORKERS);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		jobs[i] = (struct job){fails_often, i};
+		jobs[i] = (struct job){fails_or_computes, i};
 		CHECK(socle_go_attr(&small, run_job, &jobs[i]) == 0);
 	}
 	socle_waitgroup_wait(&running);
-	CHECK(wrong == 0 && foreign_faults >= wanted && overflows_caught >= wanted);
-	printf("%u foreign faults, %u overflows on %d CPUs\n", foreign_faults, overflows_caught, socle_ncpu());
-}
-
-static void test_many_preemptions(void)
-{
-	int n = 4 * socle_ncpu();
-
-	socle_waitgroup_add(&running, n);
-	for (int i = 0; i < n; i++)
-		CHECK(socle_go(is_preempted, NULL) == 0);
-	while (preemptions() < wanted)
-		socle_sleep(MS);
-	enough = true;
-	socle_waitgroup_wait(&running);
-	CHECK(wrong == 0);
-	printf("%lu preemptions on %d CPUs\n", preemptions(), socle_ncpu());
+	CHECK(wrong == 0 && enough());
+	printf("%u foreign faults, %u overflows, %u preemptions on %d CPUs\n", foreign_faults, overflows_caught,
+	       preemptions(), socle_ncpu());
 }
 
 static void panics_with_others(unsigned worker)
@@ -596,10 +581,7 @@ int main(int argc, char **argv)
 		run_together(socle_ncpu(), panics_with_others);
 	if (argc > 2) {
 		wanted = (unsigned)atoi(argv[2]);
-		if (strcmp(argv[1], "faults") == 0)
-			test_many_faults();
-		else
-			test_many_preemptions();
+		test_together();
 		return finish();
 	}
 	if (argc > 1)
