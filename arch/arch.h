@@ -83,7 +83,7 @@ struct boot_info {
  *   void arch_pause(void)            inline: in loops that wait for another CPU
  *   void arch_halt(void)             inline: sleeps, interrupts masked; may return for no reason
  *   struct tcb *arch_tcb(void)       inline: the current control block
- *   void arch_touch_stack(void)      inline: faults now, if saving a context would
+ *   void arch_touch_stack(unsigned below)  inline: faults now, if what lies so far below SP, a constant, would
  *   REDIRECT_GAP, REDIRECT_ROOM   bytes: see arch_redirect()
  *   CONTEXT_FP             offset from a saved context's sp to a frame record {caller's record, return address}
  *   uintptr_t arch_irq_disable(void) inline: masks interrupts; returns what arch_irq_restore() takes

@@ -319,8 +319,8 @@ struct socle_panic {
 };
 
 /* Runs fn(arg). 0, or -1 when it panicked: then *out tells how (out may be NULL), every cleanup pushed since has run,
- * and the stacks are as they were. What Socle itself does for a goroutine is done or not begun when that overflows. A fault
- * while a lock of the runtime or the C library is held cannot be caught. */
+ * and the stacks are as they were. What Socle itself does for a goroutine is done or not begun when that overflows, or
+ * when there is no memory for its stack. A fault while a lock of the runtime or the C library is held cannot be caught. */
 int socle_try(socle_fn fn, void *arg, struct socle_panic *out);
 
 /* Ends what runs since the innermost socle_try(); where there is none, the image, with a report and status 2.

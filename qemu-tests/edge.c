@@ -1,7 +1,8 @@
 /*
  * What a goroutine calls when hardly any of its stack is left: at each distance from its stackguard, every operation is
  * either done or panics before it has done anything. Then it is repeated where there is room, and whoever waits for it
- * must have got what it waits for, once.
+ * must have got what it waits for, once. The same at each distance from the lowest page that is backed, when there is no
+ * frame for another.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static struct socle_rwlock rwlock;
 static struct socle_cond cond;
 static struct socle_sem sem;
 static struct socle_waitgroup group;
-static bool happened;
+static bool happened, no_memory;
 static uintptr_t received;
 
 static unsigned done, caught, wrong;
@@ -74,6 +75,15 @@ static void select_any(enum socle_op op, int64_t deadline)
 	socle_select(cases, 2, deadline);
 }
 
+static void select_many(void *unused)
+{
+	static struct socle_case cases[9];
+
+	(void)unused;
+	cases[8] = (struct socle_case){SOCLE_RECV, chan, &received, 0};
+	socle_select(cases, 9, SOCLE_FOREVER);
+}
+
 static void select_send(void *unused) { (void)unused, select_any(SOCLE_SEND, SOCLE_FOREVER); }
 static void select_recv(void *unused) { (void)unused, select_any(SOCLE_RECV, SOCLE_FOREVER); }
 static void select_timed(void *unused) { (void)unused, select_any(SOCLE_RECV, socle_now() + 20000); }
@@ -101,10 +111,17 @@ static void wait_for_signal(void *unused)
 static void cond_wait(void *unused) { (void)unused, socle_cond_wait(&cond, &mutex); }
 static void signal_one(void *unused) { (void)unused, happened = true, socle_cond_signal(&cond); }
 static void broadcast(void *unused) { (void)unused, happened = true, socle_cond_broadcast(&cond); }
+
+/* Main is to find the mutex held. */
 static void signal_later(void *unused)
 {
-	let_main_wait(), lock_mutex(unused), signal_one(unused), unlock_mutex(unused);
+	let_main_wait();
+	lock_mutex(unused);
+	signal_one(unused);
+	let_main_wait();
+	unlock_mutex(unused);
 }
+
 static void sem_wait(void *unused) { (void)unused, socle_sem_wait(&sem); }
 static void sem_timedwait(void *unused) { (void)unused, socle_sem_timedwait(&sem, socle_now() + 1000 * MS); }
 static void sem_post(void *unused) { (void)unused, socle_sem_post(&sem); }
@@ -164,6 +181,24 @@ static void cleans_up(void *unused)
 }
 
 static void makes_channel(void *unused) { (void)unused, socle_chan_free(socle_chan_make(sizeof word, 16)); }
+
+static FILE *file;
+static char text[64];
+static void new_file(void) { file = fmemopen(text, sizeof text, "w"); }
+
+static void prints(void *unused)
+{
+	(void)unused;
+	rewind(file);
+	fprintf(file, "%s %.17g", "text", 0.1);
+	fflush(file);
+}
+
+static void has_printed(void)
+{
+	wrong += strcmp(text, "text 0.10000000000000001") != 0;
+	fclose(file);
+}
 
 static void closes(void *unused)
 {
@@ -228,6 +263,7 @@ static const struct operation operations[] = {
 	{"select and wait, to send", select_send, NULL, recv_later, NULL, NULL},
 	{"select and wait, to receive", select_recv, NULL, send_later, NULL, NULL},
 	{"send to a select", send_word, NULL, select_recv, peer_waits, NULL},
+	{"select over many", select_many, NULL, send_word, peer_waits, NULL},
 	{"select until a time", select_timed, NULL, NULL, NULL, NULL},
 	{"lock a mutex", lock_mutex, NULL, hold_lock, mutex_held, unlock_now},
 	{"unlock one that is waited for", unlock_mutex, lock_now, lock_once, peer_waits, NULL},
@@ -245,6 +281,7 @@ static const struct operation operations[] = {
 	{"once", once, NULL, NULL, NULL, has_happened},
 	{"sleep", sleeps, NULL, NULL, NULL, NULL},
 	{"yield", yields, NULL, NULL, NULL, NULL},
+	{"print", prints, new_file, NULL, NULL, has_printed},
 	{"start a goroutine", starts, not_yet, NULL, NULL, has_happened},
 	{"trim", trims, NULL, NULL, NULL, NULL},
 	{"foreign call", calls, not_yet, NULL, NULL, has_happened},
@@ -262,9 +299,11 @@ static const struct operation operations[] = {
 static size_t distance;
 static bool returned;
 
+static uintptr_t edge(const struct g *g) { return no_memory ? g->stack->touched : g->tcb.stack_limit; }
+
 static void __attribute__((noinline)) at_edge(void *fn)
 {
-	size_t n = (uintptr_t)__builtin_frame_address(0) - getg()->tcb.stack_limit - distance;
+	size_t n = (uintptr_t)__builtin_frame_address(0) - edge(getg()) - distance;
 	volatile char taken[n];
 
 	taken[0] = 0;
@@ -285,7 +324,7 @@ static void do_at_edge(const struct operation *o)
 	returned = false;
 	if (socle_try(at_edge, (void *)o->fn, &panic) < 0) {
 		caught++;
-		if (panic.kind != SOCLE_PANIC_OVERFLOW || returned) {
+		if (panic.kind != (no_memory ? SOCLE_PANIC_NO_MEMORY : SOCLE_PANIC_OVERFLOW) || returned) {
 			printf("%s, %zu from the edge: %s in %s\n", o->name, distance, panic.message, panic.function);
 			wrong++;
 		}
@@ -298,13 +337,16 @@ static void do_at_edge(const struct operation *o)
 		o->after();
 }
 
-enum { OPERATIONS = sizeof operations / sizeof *operations, THREADS = 2 /* at the end */ };
+enum { OPERATIONS = sizeof operations / sizeof *operations, THREADS = 2 /* at the end */, WITHOUT_MEMORY = 32 };
 
 static void do_between(unsigned i, size_t from, size_t to)
 {
 	done = caught = wrong = 0;
 	for (distance = from; distance < to; distance += STEP)
 		do_at_edge(&operations[i]);
+	if (done == 0 || caught == 0)
+		printf("%s, %zu to %zu from the edge: never %s\n", operations[i].name, from, to,
+		       done ? "caught" : "done");
 	CHECK(done > 0 && caught > 0);
 	CHECK(wrong == 0);
 }
@@ -337,8 +379,28 @@ static void do_in_a_crowd(void)
 		wrong += socle_go(is_in_the_way, NULL) != 0;
 	CHECK(wrong == 0);
 	for (unsigned i = 0; i < OPERATIONS - THREADS; i++) /* threads would wait for turns of all of these */
-		do_between(i, needed[i] > 64 ? needed[i] - 64 : 0, needed[i] + 192);
+		do_between(i, needed[i] > 256 ? needed[i] - 256 : 0, needed[i] + 192);
 	enough = true;
+}
+
+/* On a stack of a page, and those of the others have that page from before. */
+static void do_without_memory(void *unused)
+{
+	void **page, **pages = NULL;
+
+	(void)unused;
+	main_g = getg();
+	for (; (page = malloc(PAGE_SIZE / 2)) != NULL; pages = page)
+		*page = pages;
+	page = pages;
+	pages = *page;
+	free(page); /* to make a channel of */
+	no_memory = true;
+	for (unsigned i = 0; i < WITHOUT_MEMORY; i++)
+		do_between(i, 0, FARTHEST + OPERATION_ROOM);
+	no_memory = false;
+	for (; (page = pages) != NULL; free(page))
+		pages = *page;
 }
 
 static void test(void)
@@ -355,5 +417,9 @@ int main(void)
 	chan = socle_chan_make(sizeof word, 0);
 	buffered = socle_chan_make(sizeof word, 4);
 	repeatedly(test);
+	if (one_cpu()) { /* others keep frames */
+		CHECK(socle_go(do_without_memory, NULL) == 0);
+		wait_for_others();
+	}
 	return finish();
 }

@@ -51,7 +51,7 @@ static ALWAYS_INLINE int send(socle_chan *c, const void *elem, size_t size)
 {
 	int error;
 
-	lock(&c->lock);
+	lock_first(&c->lock);
 	error = try_send(c, elem, size, NULL);
 	return error != WOULD_WAIT ? error : wait(c, &c->senders, (void *)elem, "sending on channel");
 }
@@ -60,7 +60,7 @@ static ALWAYS_INLINE int recv(socle_chan *c, void *elem, size_t size)
 {
 	int error;
 
-	lock(&c->lock);
+	lock_first(&c->lock);
 	error = try_recv(c, elem, size, NULL);
 	return error != WOULD_WAIT ? error : wait(c, &c->receivers, elem, "receiving from channel");
 }
@@ -68,7 +68,10 @@ static ALWAYS_INLINE int recv(socle_chan *c, void *elem, size_t size)
 static NOINLINE int send_any(socle_chan *c, const void *elem) { return send(c, elem, c->elem_size); }
 static NOINLINE int recv_any(socle_chan *c, void *elem) { return recv(c, elem, c->elem_size); }
 
-int socle_chan_send(socle_chan *c, const void *elem)
+/* These two are unchecked: their caller was, and the slack below it has room for them. Without room lock_first() finds the
+ * guard, before anything has begun. */
+
+SOCLE_UNCHECKED int socle_chan_send(socle_chan *c, const void *elem)
 {
 	int error;
 
@@ -80,7 +83,7 @@ int socle_chan_send(socle_chan *c, const void *elem)
 	return error == 0 ? 0 : refuse(EPIPE);
 }
 
-int socle_chan_recv(socle_chan *c, void *elem)
+SOCLE_UNCHECKED int socle_chan_recv(socle_chan *c, void *elem)
 {
 	int error;
 
@@ -114,7 +117,7 @@ int socle_chan_close(socle_chan *c)
 		return -1;
 	if (c == NULL)
 		return refuse(EINVAL);
-	lock(&c->lock);
+	lock_first(&c->lock);
 	if (c->closed) {
 		unlock(&c->lock);
 		return refuse(EPIPE);

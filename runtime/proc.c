@@ -17,6 +17,7 @@
 #include "runtime/runtime.h"
 #include "runtime/switch.h"
 
+#define YIELD_ROOM 256 /* as OPERATION_ROOM: mostly for the saved context alone */
 #define DEFAULT_STACK ((size_t)(sizeof(void *) == 8 ? 256 : 64) << 10)
 
 _Static_assert(offsetof(struct g, m) == offsetof(struct tcb, system), "one and the same");
@@ -222,7 +223,7 @@ SOCLE_UNCHECKED NOINLINE void socle_yield(void)
 
 	if (on_g0(g))
 		fatal("socle_yield: called from foreign code; only a callback may yield");
-	arch_touch_stack();
+	arch_touch_stack(YIELD_ROOM);
 	p = m->p;
 	next = take_next(m, p);
 	if (next == NULL) {

@@ -175,6 +175,15 @@ static inline void unlock(struct spin_lock *l)
 	getg()->locks--;
 }
 
+/* The first lock of an operation: what is called with it held, or after it was let go, may use so much of the stack, and
+ * finds it backed. Were a frame to be missing in the middle, the operation could neither go on nor be given up. */
+#define OPERATION_ROOM 1024
+static inline void lock_first(struct spin_lock *l)
+{
+	arch_touch_stack(OPERATION_ROOM);
+	lock(l);
+}
+
 /* As lock(), of one that nobody else knows yet. */
 static inline void lock_new(struct spin_lock *l)
 {

@@ -214,6 +214,7 @@ static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline
 	struct select s = {.first = entries};
 
 	sort_cases(&s, cases, n);
+	arch_touch_stack(OPERATION_ROOM);
 	lock_new(&s.race.lock);
 	return select_in_order(&s, s.first, cases, deadline);
 }
@@ -287,6 +288,7 @@ int socle_select(struct socle_case *cases, int n, int64_t deadline)
 		return -1;
 	if (n > 0 && n <= FEW) {
 		s.race.winner = NULL;
+		arch_touch_stack(OPERATION_ROOM);
 		lock_new(&s.race.lock);
 		locked = lock_few(entries, end, cases);
 		if (locked == NULL && deadline == SOCLE_FOREVER)

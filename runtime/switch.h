@@ -48,7 +48,6 @@ static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const
 	struct g *g = getg(), *next;
 	struct m *m = g->m;
 
-	arch_touch_stack();
 	g->waiting_for = why;
 	g->waiting_on = on;
 	g->locks--;

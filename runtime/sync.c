@@ -93,7 +93,7 @@ SOCLE_UNCHECKED int socle_mutex_lock_slow(struct socle_mutex *m)
 	if (require_goroutine() < 0)
 		return -1;
 	for (;;) {
-		lock(as_lock(&m->lock));
+		lock_first(as_lock(&m->lock));
 		if (lost)
 			m->woken = false;
 		if (take_if_free(m))
@@ -116,7 +116,7 @@ int socle_mutex_trylock_slow(struct socle_mutex *m)
 {
 	bool taken;
 
-	lock(as_lock(&m->lock));
+	lock_first(as_lock(&m->lock));
 	taken = take_if_free(m);
 	if (!taken)
 		set_state(m, SOCLE_MUTEX_LOCKED);
@@ -147,7 +147,7 @@ int socle_mutex_unlock_slow(struct socle_mutex *m)
 		fatal("socle_mutex_unlock: the mutex is not locked");
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&m->lock));
+	lock_first(as_lock(&m->lock));
 	woken = pass_on(m);
 	unlock(as_lock(&m->lock));
 	if (woken != NULL)
@@ -179,7 +179,7 @@ static int rwlock_lock(struct socle_rwlock *l, bool (*take)(struct socle_rwlock 
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&l->lock));
+	lock_first(as_lock(&l->lock));
 	if (take(l))
 		unlock(as_lock(&l->lock));
 	else
@@ -193,7 +193,7 @@ static int rwlock_try(struct socle_rwlock *l, bool (*take)(struct socle_rwlock *
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&l->lock));
+	lock_first(as_lock(&l->lock));
 	taken = take(l);
 	unlock(as_lock(&l->lock));
 	return taken ? 0 : refuse(EBUSY);
@@ -238,7 +238,7 @@ int socle_rwlock_unlock(struct socle_rwlock *l)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&l->lock));
+	lock_first(as_lock(&l->lock));
 	was_writer = l->writer;
 	if (!was_writer && l->readers == 0)
 		fatal("socle_rwlock_unlock: the lock is not held");
@@ -254,6 +254,8 @@ int socle_rwlock_unlock(struct socle_rwlock *l)
 
 /* ---- Conditions ---- */
 
+#define MUTEX_ROOM 256 /* socle_mutex_lock_slow()'s, whose own operation must not be the first to touch a page */
+
 int socle_cond_timedwait(struct socle_cond *c, struct socle_mutex *m, int64_t deadline)
 {
 	struct waiter w;
@@ -261,6 +263,7 @@ int socle_cond_timedwait(struct socle_cond *c, struct socle_mutex *m, int64_t de
 
 	if (require_goroutine() < 0)
 		return -1;
+	arch_touch_stack(OPERATION_ROOM + MUTEX_ROOM);
 	lock(as_lock(&c->lock));
 	socle_mutex_unlock(m); /* whoever gets it and signals waits for c->lock until we are in line */
 	signalled = wait_in(&c->waiters, as_lock(&c->lock), &w, deadline, "waiting for condition", c);
@@ -276,7 +279,7 @@ int socle_cond_signal(struct socle_cond *c)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&c->lock));
+	lock_first(as_lock(&c->lock));
 	woken = hand_to_first(&c->waiters);
 	unlock(as_lock(&c->lock));
 	if (woken != NULL)
@@ -290,7 +293,7 @@ int socle_cond_broadcast(struct socle_cond *c)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&c->lock));
+	lock_first(as_lock(&c->lock));
 	woken = hand_to_all(&c->waiters);
 	unlock(as_lock(&c->lock));
 	ready_all(woken);
@@ -306,7 +309,7 @@ int socle_waitgroup_add(struct socle_waitgroup *wg, int n)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&wg->lock));
+	lock_first(as_lock(&wg->lock));
 	if (__builtin_add_overflow(wg->count, n, &count))
 		error = EOVERFLOW;
 	else if (count < 0)
@@ -328,7 +331,7 @@ int socle_waitgroup_wait(struct socle_waitgroup *wg)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&wg->lock));
+	lock_first(as_lock(&wg->lock));
 	if (wg->count == 0)
 		unlock(as_lock(&wg->lock));
 	else
@@ -378,7 +381,7 @@ static ALWAYS_INLINE int sem_take(struct socle_sem *s)
 {
 	if (on_g0(getg()))
 		return EPERM;
-	lock(as_lock(&s->lock));
+	lock_first(as_lock(&s->lock));
 	if (s->value == 0)
 		return WOULD_WAIT;
 	s->value--;
@@ -420,7 +423,7 @@ int socle_sem_trywait(struct socle_sem *s)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&s->lock));
+	lock_first(as_lock(&s->lock));
 	taken = s->value > 0;
 	s->value -= taken;
 	unlock(as_lock(&s->lock));
@@ -434,7 +437,7 @@ SOCLE_UNCHECKED int socle_sem_post(struct socle_sem *s)
 
 	if (require_goroutine() < 0)
 		return -1;
-	lock(as_lock(&s->lock));
+	lock_first(as_lock(&s->lock));
 	woken = hand_to_first(&s->waiters);
 	full = woken == NULL && s->value == UINT_MAX;
 	if (woken == NULL && !full)

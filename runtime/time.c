@@ -101,7 +101,7 @@ int socle_sleep(int64_t ns)
 	now = clock_now();
 	t.deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX;
 	p = t.g->m->p;
-	lock(&p->timers_lock);
+	lock_first(&p->timers_lock);
 	insert(p, &t);
 	park(&p->timers_lock, "sleeping", &t);
 	return 0;

@@ -14,7 +14,7 @@
 
 extern _Thread_local struct tcb *current_tcb; /* a host thread stands for a CPU */
 static inline struct tcb *arch_tcb(void) { return current_tcb; }
-static inline void arch_touch_stack(void) {}
+static inline void arch_touch_stack(unsigned below) { (void)below; }
 static inline void arch_pause(void) { sched_yield(); }
 
 #define MAX_CPUS 16

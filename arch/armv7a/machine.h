@@ -32,11 +32,11 @@ static inline struct tcb *arch_tcb(void)
 	return tcb;
 }
 
-static inline void arch_touch_stack(void)
+static inline __attribute__((always_inline)) void arch_touch_stack(unsigned below)
 {
 	unsigned byte;
 
-	__asm__ volatile("ldrb %0, [sp, #-160]" : "=r"(byte) : : "memory");
+	__asm__ volatile("ldrb %0, [sp, #-%c1]" : "=r"(byte) : "i"(below) : "memory");
 }
 
 /* CONTEXTIDR.PROCID holds it: what debuggers read there is up to the software, and the ASID beside it is 0 for ever. */

@@ -49,7 +49,10 @@ _Static_assert(offsetof(struct tcb, ended) == TCB_ENDED, "known to assembly");
 
 static inline struct tcb *arch_tcb(void) { return *(struct tcb * __seg_gs *)CPU_TCB; }
 
-static inline void arch_touch_stack(void) { __asm__ volatile("cmpb $0, -160(%%esp)" : : : "cc", "memory"); }
+static inline __attribute__((always_inline)) void arch_touch_stack(unsigned below)
+{
+	__asm__ volatile("cmpb $0, -%c0(%%esp)" : : "i"(below) : "cc", "memory");
+}
 
 static inline unsigned arch_cpu(void) { return LOCAL->index; }
 

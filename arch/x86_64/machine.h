@@ -54,7 +54,10 @@ static inline struct tcb *arch_tcb(void)
 	return tcb;
 }
 
-static inline void arch_touch_stack(void) { __asm__ volatile("cmpb $0, -160(%%rsp)" : : : "cc", "memory"); }
+static inline __attribute__((always_inline)) void arch_touch_stack(unsigned below)
+{
+	__asm__ volatile("cmpb $0, -%c0(%%rsp)" : : "i"(below) : "cc", "memory");
+}
 
 static inline unsigned arch_cpu(void) { return LOCAL->index; }
 
