@@ -113,12 +113,13 @@ int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
 	return 0;
 }
 
-/* What the C library uses of the stack while it holds a lock: it is touched before, as OPERATION_ROOM is. */
+/* What the C library uses of a goroutine's stack while it holds a lock: it is touched before, as OPERATION_ROOM is. What
+ * foreign code lacks it is told where it lacks it: not here, in the runtime's own code, where nothing is contained. */
 #define LIBC_ROOM 1536
 
 void __retarget_lock_acquire_recursive(_LOCK_T lock)
 {
-	if (caller()->libc_locks == 0)
+	if (caller() == getg() && getg()->libc_locks == 0)
 		arch_touch_stack(LIBC_ROOM);
 	while (__retarget_lock_try_acquire_recursive(lock) < 0) {
 		const struct g *owner = owner_of(lock);
