@@ -81,7 +81,7 @@ struct boot_info {
  *   MAX_CPUS              8
  *   unsigned arch_cpu(void)          inline: the index of the CPU that this runs on: 0 the one that booted
  *   void arch_pause(void)            inline: in loops that wait for another CPU
- *   void arch_halt(void)             inline: sleeps, interrupts masked; may return for no reason
+ *   void arch_stop(void)             inline on x86: this CPU sleeps for ever, whatever interrupts are pending
  *   struct tcb *arch_tcb(void)       inline: the current control block
  *   void arch_touch_stack(unsigned below)  inline: faults now, if what lies so far below SP, a constant, would
  *   REDIRECT_GAP, REDIRECT_ROOM   bytes: see arch_redirect()

@@ -20,8 +20,7 @@ void kernel_stop(void)
 {
 	arch_irq_disable();
 	atomic_fetch_add_explicit(&stopped, 1, memory_order_release); /* the report reads what this CPU leaves */
-	for (;;)
-		arch_halt();
+	arch_stop();
 }
 
 bool kernel_is_ending(void) { return atomic_load_explicit(&kernel_ending, memory_order_relaxed) == arch_cpu() + 1; }

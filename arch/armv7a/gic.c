@@ -176,6 +176,18 @@ void arch_stop_others(void)
 			send(cpu, SGI_STOP);
 }
 
+/* WFI ends while an interrupt is pending, though it is masked: none of any priority passes. */
+void arch_stop(void)
+{
+	__asm__ volatile("cpsid if" : : : "memory");
+	if (version_3)
+		CP15_WRITE(0, c4, c6, 0, 0); /* ICC_PMR */
+	else
+		GICC(GICC_PMR) = 0;
+	for (;;)
+		__asm__ volatile("isb\n\tdsb\n\twfi" : : : "memory");
+}
+
 static void end(uint32_t acknowledge)
 {
 	barrier_data(); /* what quiets the device is done before: the two are different devices */

@@ -50,7 +50,7 @@ static inline unsigned arch_cpu(void)
 
 static inline void arch_pause(void) { __asm__ volatile("yield" : : : "memory"); }
 
-static inline void arch_halt(void) { __asm__ volatile("cpsid i\n\tdsb\n\twfi" : : : "memory"); }
+_Noreturn void arch_stop(void);
 
 /* Returns CPSR. */
 static inline uintptr_t arch_irq_disable(void)

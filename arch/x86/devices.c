@@ -48,8 +48,7 @@ void machine_exit(int status)
 	interrupts_off();
 	uart_flush();
 	outl(BOARD_DEBUG_EXIT, status);
-	for (;;)
-		__asm__ volatile("cli\n\thlt");
+	arch_stop();
 }
 
 /* ---- Interrupt controllers ---- */

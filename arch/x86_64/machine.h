@@ -63,7 +63,11 @@ static inline unsigned arch_cpu(void) { return LOCAL->index; }
 
 static inline void arch_pause(void) { __builtin_ia32_pause(); }
 
-static inline void arch_halt(void) { __asm__ volatile("cli\n\thlt" : : : "memory"); }
+static inline _Noreturn void arch_stop(void)
+{
+	for (;;) /* an NMI ends the halt */
+		__asm__ volatile("cli\n\thlt" : : : "memory");
+}
 
 /* Returns RFLAGS. The red zone of the caller, if it has one, is stepped over. */
 static inline uintptr_t arch_irq_disable(void)
