@@ -513,6 +513,8 @@ static void test_together(void)
 	}
 	socle_waitgroup_wait(&running);
 	CHECK(wrong == 0 && enough());
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+		CHECK(ps[cpu].preempted >= wanted / 20);
 	printf("%u foreign faults, %u overflows, %u preemptions on %d CPUs\n", foreign_faults, overflows_caught,
 	       preemptions(), socle_ncpu());
 }
