@@ -38,8 +38,8 @@ static inline void kernel_poll_stop(void)
 }
 /* On a handler stack, interrupts masked. Returns when the interrupted code is to go on (or was redirected). */
 void kernel_trap(struct trap *t);
-/* The timer fired. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. t: what it interrupted
- * (kind, name and such are not set), which arch_redirect() may change. */
+/* The timer fired, perhaps early. On the IRQ stack, interrupts masked, after the interrupt was acknowledged. t: what it
+ * interrupted (kind, name and such are not set), which arch_redirect() may change. */
 void kernel_tick(struct trap *t);
 /* A trap while a trap was being handled on the same CPU: says so in a line or two, ends the image. Needs no
  * stack to speak of. Ports call it instead of kernel_trap() when they are already inside one. */
@@ -47,12 +47,13 @@ void kernel_nested_trap(struct trap *t) __attribute__((noreturn));
 
 /* ---- Devices: one driver each per port, in arch/PORT/devices.c ---- */
 
-void uart_init(void);		  /* before anything is printed; needs no page tables of ours */
-void uart_putc(char c);		  /* polled; returns when the byte is accepted */
-void uart_flush(void);		  /* returns when the last byte has left */
-int64_t clock_now(void);	  /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
-void timer_set(int64_t deadline); /* kernel_tick() at or just after this time of clock_now(); INT64_MAX: never.
-                                   * A deadline in the past fires at once. Replaces the one before. Interrupts masked. */
+void uart_init(void);	 /* before anything is printed; needs no page tables of ours */
+void uart_putc(char c);	 /* polled; returns when the byte is accepted */
+void uart_flush(void);	 /* returns when the last byte has left */
+int64_t clock_now(void); /* ns since boot, monotonic; the first call may take 10 ms to calibrate */
+/* kernel_tick() at this time of clock_now(), or just after; INT64_MAX: never. It may come early, and then the timer is to be
+ * set again. A deadline in the past fires at once. Replaces the one before. Interrupts masked. */
+void timer_set(int64_t deadline);
 void machine_exit(int status) __attribute__((noreturn)); /* leaves QEMU with this status, or halts for good */
 
 /* ---- console.c ---- */
@@ -153,9 +154,9 @@ unsigned cpu_count(void);		/* that run: each is counted when it enters kernel_st
 /* ---- Hooks: the runtime's, and all that kernel/ knows of it ---- */
 
 void runtime_init_g0(const char *command_line); /* g0's bounds and stackguard; makes it current. Before page tables */
-void runtime_start(void) __attribute__((noreturn)); /* page tables and interrupts are on */
-bool runtime_fault(struct trap *t);		    /* true: seen to, resume. On a handler stack */
-void runtime_tick(struct trap *t);		    /* the deadline of timer_set() has passed. On the IRQ stack */
+void runtime_start(void) __attribute__((noreturn));		/* page tables and interrupts are on */
+bool runtime_fault(struct trap *t);				/* true: seen to, resume. On a handler stack */
+void runtime_tick(struct trap *t);				/* kernel_tick(). On the IRQ stack */
 void runtime_start_cpu(unsigned cpu) __attribute__((noreturn)); /* as kernel_start_cpu() */
 void runtime_interrupt(struct trap *t);				/* as kernel_interrupt() */
 /* No thread can run on any CPU until an interrupt, which may have come when this is called. On an idle stack, interrupts

@@ -11,8 +11,8 @@
  */
 #include "runtime/runtime.h"
 
-#define TURN 10000000ll /* 10 ms, Go's */
-#define RETRY 100000ll
+#define TURN 10000000 /* 10 ms, Go's */
+#define RETRY 100000
 #define MAX_RETRIES 3 /* then they are a millisecond apart */
 #define NEXT_TURN ~0u /* no until_global: whoever runs when the tick looks next has only begun */
 
@@ -53,11 +53,11 @@ void chaos_stall_now(void)
 		arch_pause();
 }
 
-static int64_t length(int64_t usual) { return !chaos_started ? usual : 2000 + chaos_random() % 100000; }
+static unsigned length(unsigned usual) { return !chaos_started ? usual : 2000 + chaos_random() % 100000; }
 
 /* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. Later each time:
  * on an emulator a handler may take as long as the first retry waits, and the interrupted code must get on. */
-static int64_t retry_after(const struct p *p, int64_t now)
+static unsigned retry_after(const struct p *p, int64_t now)
 {
 	return length(RETRY + ((uint32_t)now * 2654435769u >> 16)) << p->retries;
 }

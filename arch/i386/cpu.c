@@ -128,7 +128,6 @@ void cpu_init(unsigned index, const struct fixed_stack *stacks)
 
 	cpu->local.self = &cpu->local;
 	cpu->local.index = index;
-	cpu->local.timer_deadline = INT64_MAX;
 	cpu->local.boot_tsc = boot_tsc;
 	cpu->main.tss.cr3 = read_cr3();
 	cpu->main.tss.io_map = sizeof cpu->main.tss;

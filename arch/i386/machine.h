@@ -31,7 +31,6 @@ struct cpu_local {
 	struct tcb *tcb;       /* whose limit that is */
 	uintptr_t resume_pc;   /* where trap_return() goes on */
 	struct redirect redirect;
-	int64_t timer_deadline; /* INT64_MAX: none */
 	uint64_t boot_tsc; /* this CPU's time stamp counter when the boot CPU entered: time is counted from there */
 };
 

@@ -85,6 +85,8 @@ static uint64_t scale(uint64_t a, uint64_t ratio)
 	return high * ratio + (uint64_t)low * ratio_high + ((uint64_t)low * ratio_low >> 32);
 }
 
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* once */
+
 struct counts {
 	uint64_t tsc;
 	uint32_t timer, pit; /* these two count down */
@@ -159,7 +161,7 @@ static struct counts find_frequencies(void)
 	return measure_frequencies();
 }
 
-static void calibrate(void)
+static __attribute__((noinline)) void calibrate(void)
 {
 	uintptr_t flags = arch_irq_disable();
 	struct counts hz;
@@ -172,6 +174,8 @@ static void calibrate(void)
 	arch_irq_restore(flags);
 }
 
+#pragma clang attribute pop
+
 int64_t clock_now(void)
 {
 	if (ns_per_tsc == 0)
@@ -181,8 +185,9 @@ int64_t clock_now(void)
 
 /* ---- Timer ---- */
 
-/* Interrupts masked. The counter has 32 bits, so it goes a second at most; the handler sees that it is early. */
-static void timer_arm(int64_t deadline)
+/* The counter has 32 bits, so it goes a second at most. An interrupt for a deadline that has been replaced since may still
+ * come in. Both are ticks that come early. */
+void timer_set(int64_t deadline)
 {
 	uint32_t count = 0; /* stops it */
 
@@ -196,27 +201,6 @@ static void timer_arm(int64_t deadline)
 		count = scale(left, ticks_per_ns) + 1;
 	}
 	apic_write(APIC_TIMER_INITIAL, count);
-}
-
-void timer_set(int64_t deadline)
-{
-	LOCAL->timer_deadline = deadline;
-	timer_arm(deadline);
-}
-
-/* An interrupt for a deadline that has been replaced since may still come in: it is early too, or nobody waits. */
-static void timer_interrupt(struct trap *t)
-{
-	int64_t deadline = LOCAL->timer_deadline;
-
-	if (deadline == INT64_MAX)
-		return;
-	if (clock_now() < deadline) {
-		timer_arm(deadline);
-		return;
-	}
-	LOCAL->timer_deadline = INT64_MAX;
-	kernel_tick(t);
 }
 
 static __attribute__((noinline)) void other_interrupt(unsigned vector, struct trap *t)
@@ -233,7 +217,7 @@ void irq_dispatch(unsigned vector, struct trap *t)
 {
 	if (vector == VECTOR_TIMER) {
 		apic_write(APIC_EOI, 0);
-		timer_interrupt(t);
+		kernel_tick(t);
 	} else if (vector == VECTOR_INTERRUPT || vector == VECTOR_SHOOTDOWN) {
 		other_interrupt(vector, t);
 	}

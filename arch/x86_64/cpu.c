@@ -64,7 +64,6 @@ void cpu_init(unsigned index, const struct fixed_stack *stacks)
 
 	cpu->local.self = &cpu->local;
 	cpu->local.index = index;
-	cpu->local.timer_deadline = INT64_MAX;
 	cpu->local.boot_tsc = boot_tsc;
 	init_tss(&cpu->tss, stacks);
 	init_gdt(cpu);
