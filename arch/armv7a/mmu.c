@@ -114,24 +114,39 @@ static uint32_t *find_page(uintptr_t va)
 	return (uint32_t *)TABLE_BASE(first) + (va / PAGE_SIZE & 0xff);
 }
 
+/* The same, with a second level made for it: NULL when there is no memory for that. */
+static inline uint32_t *make_page(uintptr_t va)
+{
+	uint32_t *page = find_page(va);
+
+	if (page != NULL)
+		return page;
+	ASSERT((mmu_table[va / MIB] & TYPE_MASK) == 0, "arch_map: inside a section");
+	return add_second_level(va) == 0 ? find_page(va) : NULL;
+}
+
+static uint32_t page_bits(unsigned prot)
+{
+	uint32_t bits = PAGE | PAGE_AP;
+
+	bits |= prot & MAP_DEVICE ? PAGE_DEVICE : PAGE_NORMAL;
+	bits |= prot & MAP_EXEC ? 0 : PAGE_XN;
+	return bits | (prot & MAP_WRITE ? 0 : PAGE_READ_ONLY);
+}
+
 int arch_map(uintptr_t va, uint64_t pa, unsigned prot)
 {
-	uint32_t *page = find_page(va), entry = (uint32_t)pa | PAGE | PAGE_AP;
+	uint32_t *page;
 
 	ASSERT(((va | pa) & (PAGE_SIZE - 1)) == 0, "arch_map: not a page");
 	ASSERT(!(prot & MAP_WRITE) || !(prot & MAP_EXEC), "arch_map: writable and executable");
 	ASSERT(pa < (uint64_t)1 << 32, "arch_map: beyond what short descriptors reach");
-	if (page == NULL) {
-		ASSERT((mmu_table[va / MIB] & TYPE_MASK) == 0, "arch_map: inside a section");
-		if (add_second_level(va) != 0)
-			return -1;
-		page = find_page(va);
-	}
+	page = make_page(va);
+	if (page == NULL)
+		return -1;
 	ASSERT(*page == 0, "arch_map: the page is there already");
-	entry |= prot & MAP_DEVICE ? PAGE_DEVICE : PAGE_NORMAL;
-	entry |= prot & MAP_EXEC ? 0 : PAGE_XN;
-	entry |= prot & MAP_WRITE ? 0 : PAGE_READ_ONLY;
-	set_entry(page, entry); /* no TLB holds an absent page, so there is nothing to invalidate */
+	/* No TLB holds an absent page, so there is nothing to invalidate. */
+	set_entry(page, (uint32_t)pa | page_bits(prot));
 	return 0;
 }
 
@@ -217,22 +232,30 @@ static unsigned ram_prot(uintptr_t va)
 	return MAP_READ | MAP_WRITE;
 }
 
-static void map_or_die(uintptr_t va, unsigned prot)
+static void map_or_die(uintptr_t va, uint32_t bits)
 {
-	if (arch_lookup(va) == NO_FRAME && arch_map(va, va, prot) != 0)
+	uint32_t *page = make_page(va);
+
+	if (page == NULL)
 		fatal("no memory for the page tables");
+	if (*page == 0)
+		set_entry(page, va | bits);
 }
 
+/* What is there already stays as it is. */
 static void map_run(uintptr_t va, uintptr_t end, unsigned prot)
 {
-	while (va < end) {
-		if (prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && mmu_table[va / MIB] == 0) {
-			set_entry(&mmu_table[va / MIB], va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
-			va += MIB;
-		} else {
-			map_or_die(va, prot);
-			va += PAGE_SIZE;
-		}
+	uint32_t bits = page_bits(prot);
+
+	for (uintptr_t step; va < end; va += step) {
+		uint32_t *first = &mmu_table[va / MIB];
+		bool all = prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && *first == 0;
+
+		step = all ? MIB : PAGE_SIZE;
+		if (all)
+			set_entry(first, va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
+		else if ((*first & TYPE_MASK) != SECTION)
+			map_or_die(va, bits);
 	}
 }
 
