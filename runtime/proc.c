@@ -34,7 +34,7 @@ static struct {
 
 /* For reports, on any stack. */
 SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
-int socle_ncpu(void) { return (int)cpu_count(); }
+SOCLE_UNCHECKED int socle_ncpu(void) { return (int)cpu_count(); }
 
 /* ---- Run queues ---- */
 
