@@ -90,8 +90,10 @@ static unsigned divide(uint64_t *value, unsigned base)
 	uint64_t quotient = 0;
 	uint32_t rest = 0;
 
-	for (int shift = 48; shift >= 0; shift -= 16) {
-		uint32_t part = rest << 16 | (uint32_t)(*value >> shift & 0xffff);
+	for (int i = 0; i < 4; i++) {
+		uint32_t part = rest << 16 | (uint32_t)(*value >> 48);
+
+		*value <<= 16;
 		quotient = quotient << 16 | part / base;
 		rest = part % base;
 	}

@@ -25,19 +25,6 @@ static uint64_t tss_descriptor(const struct tss *tss)
 
 static uint64_t task_gate(uint32_t selector) { return 0x8500ull << 32 | selector << 16; }
 
-struct tss *cpu_selected_tss(struct cpu *cpu, uint32_t selector)
-{
-	selector &= 0xffff; /* of a TSS's link field the processor writes half */
-	return selector == SELECTOR_MAIN ? &cpu->main.tss : &cpu->tasks[(selector - SELECTOR_TASK) / 8].tss;
-}
-
-void cpu_reset_segments(struct tss *tss)
-{
-	tss->cs = SELECTOR_CODE;
-	tss->ds = tss->es = tss->ss = tss->fs = SELECTOR_DATA;
-	tss->gs = SELECTOR_CPU;
-}
-
 void cpu_arm_task(struct cpu *cpu, struct task *task)
 {
 	struct tss *tss = &task->tss;

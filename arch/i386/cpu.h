@@ -52,10 +52,21 @@ static inline struct cpu *this_cpu(void)
 	return (struct cpu *)local;
 }
 
+static inline struct tss *cpu_selected_tss(struct cpu *cpu, uint32_t selector)
+{
+	selector &= 0xffff; /* of a TSS's link field the processor writes half */
+	return selector == SELECTOR_MAIN ? &cpu->main.tss : &cpu->tasks[(selector - SELECTOR_TASK) / 8].tss;
+}
+
+static inline void cpu_reset_segments(struct tss *tss)
+{
+	tss->cs = SELECTOR_CODE;
+	tss->ds = tss->es = tss->ss = tss->fs = SELECTOR_DATA;
+	tss->gs = SELECTOR_CPU;
+}
+
 /* In cpu.c. */
-void cpu_reset_segments(struct tss *tss);
 void cpu_arm_task(struct cpu *cpu, struct task *task); /* makes its next entry start anew */
-struct tss *cpu_selected_tss(struct cpu *cpu, uint32_t selector);
 
 /* In trap.S. */
 void trap_task(void);

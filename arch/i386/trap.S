@@ -78,8 +78,8 @@ trap_redirected:
 	testl	%edi, %edi
 	jz	1f
 	xorl	%edx, %edx
-	.irp	word, 512, 516, 520, 524, 528, 532, 536, 540, 544, 548, 552, 556, 560, 564, 568, 572
-	movl	%edx, \word(%esp)	/* XSAVE leaves part of its header as it is, and XRSTOR wants zeroes */
+	.irp	word, 512, 516, 520, 524, 528, 532
+	movl	%edx, \word(%esp)	/* XSAVE leaves part of it as it is, XRSTOR wants zeroes (SDM 1, 13.8.1) */
 	.endr
 	movl	$7, %eax
 	xsave	(%esp)

@@ -39,13 +39,13 @@ static void return_through_clts(struct cpu *cpu, struct tss *tss)
 	tss->eip = (uintptr_t)trap_return;
 }
 
-static const char *stack_name(uintptr_t top)
+static const char *stack_name(const struct cpu *cpu, uintptr_t top)
 {
-	const struct fixed_stack *stack = fixed_stacks;
-
-	while (stack->name != NULL && stack->hi != top)
-		stack++;
-	return stack->name;
+	if (top == cpu->irq_stack)
+		return "irq";
+	if (top == cpu->fault_top)
+		return "fault";
+	return top == cpu->nmi_stack ? "nmi" : "double";
 }
 
 /* Never returns: inside a trap already, so no other task will be returned to. Let them all be entered again. */
@@ -94,7 +94,12 @@ void trap_enter(struct task *task)
 	struct tss *tss = cpu_selected_tss(cpu, task->tss.link);
 	struct arch_regs regs = {.tss = tss, .vector = task->vector, .error = task->error, .cr2 = read_cr2()};
 	struct trap t = {
-		.sp = tss->esp, .fp = tss->ebp, .tcb = arch_tcb(), .stack = stack_name(*task->stack), .regs = &regs};
+		.sp = tss->esp,
+		.fp = tss->ebp,
+		.tcb = arch_tcb(),
+		.stack = stack_name(cpu, *task->stack),
+		.regs = &regs,
+	};
 
 	task->error = 0;
 	settle_return(cpu, tss);

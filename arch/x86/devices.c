@@ -193,12 +193,9 @@ void timer_set(int64_t deadline)
 
 	if (deadline != INT64_MAX) {
 		int64_t left = deadline - clock_now();
+		uint32_t ns = left < 0 ? 0 : left > NS ? NS : (uint32_t)left;
 
-		if (left < 0)
-			left = 0;
-		if (left > NS)
-			left = NS;
-		count = scale(left, ticks_per_ns) + 1;
+		count = scale(ns, ticks_per_ns) + 1;
 	}
 	apic_write(APIC_TIMER_INITIAL, count);
 }

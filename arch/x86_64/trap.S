@@ -92,8 +92,8 @@ trap_redirected:
 	testq	%r13, %r13
 	jz	1f
 	xorl	%edx, %edx
-	.irp	word, 512, 520, 528, 536, 544, 552, 560, 568
-	movq	%rdx, \word(%rsp)	/* XSAVE leaves part of its header as it is, and XRSTOR wants zeroes */
+	.irp	word, 512, 520, 528
+	movq	%rdx, \word(%rsp)	/* XSAVE leaves part of it as it is, XRSTOR wants zeroes (SDM 1, 13.8.1) */
 	.endr
 	movl	$7, %eax
 	xsave64	(%rsp)
