@@ -76,7 +76,7 @@ find_sources = $(foreach d,$(1),$(wildcard $(d)/*.c $(d)/*.S))
 objects := $(patsubst %,$(out)/%.o,$(call find_sources,$(source_dirs) kernel runtime))
 $(out)/boot/% $(out)/arch/% $(out)/kernel/%: part_cflags = $(kernel_cflags) $(core_cflags)
 $(out)/runtime/%: part_cflags = $(checked_cflags) $(no_fpu_cflags) $(core_cflags)
-all_flags = $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(foreign_cflags) | $(ldflags)
+all_flags = $(common_cflags) | $(kernel_cflags) | $(checked_cflags) | $(app_target_cflags) | $(foreign_cflags) | $(ldflags)
 $(call stamp,$(out)/flags,$(CC) $(all_flags))
 $(call stamp,$(out)/objects,$(objects))
 

@@ -24,10 +24,10 @@ $(if $(filter %.c,$(1)),,-include $$(wildcard $$(app_dir)/app.mk))
 app_objects := $$(addsuffix .o,$$(app_sources:$$(app_dir)/%=$$(app)/%) \
 	$$(addprefix $$(app)/vendor/,$$(notdir $$(vendor_sources))))
 $$(call stamp,$$(app)/source,$(abspath $(1)) $$(app_objects) $$(vendor_sources) $$(app_cflags),rm -rf $$(app);)
-$$(app)/%: part_cflags = -I$$(app_dir) -I$$(@D) $(checked_cflags) $$(app_cflags) \
+$$(app)/%: part_cflags = $(app_target_cflags) -I$$(app_dir) -I$$(@D) $(checked_cflags) $$(app_cflags) \
 	$(if $(filter $(CURDIR)/%,$(abspath $(1))),$(tree_cflags))
-$$(app)/foreign/%: part_cflags = -I$$(app_dir) $(foreign_cflags) $$(app_cflags)
-$$(app)/vendor/%: part_cflags = $(foreign_cflags) $$(app_cflags) -w -g0
+$$(app)/foreign/%: part_cflags = $(app_target_cflags) -I$$(app_dir) $(foreign_cflags) $$(app_cflags)
+$$(app)/vendor/%: part_cflags = $(app_target_cflags) $(foreign_cflags) $$(app_cflags) -w -g0
 $$(app)/%: app_dir := $$(app_dir)
 $$(app)/%: app_cflags := $$(app_cflags)
 $$(app)/%.c.o: $$(app_dir)/%.c $$(app)/source $(out)/flags | $(libs)

@@ -3,6 +3,7 @@
 # kernel_cflags   boot/, arch/, kernel/: run in trap handlers, so no FPU or SIMD registers, and no prologue checks
 # checked_cflags  runtime/ and applications: every prologue compares SP with the current stack's guard. runtime/ does
 #                 without the FPU too: handlers call it
+# app_target_cflags  what a target wants for all of an application besides (mk/ARCH.mk)
 # foreign_cflags  an application's foreign/: as a vendor would compile it, unchecked, red zone and all
 
 # The ABI: shared with newlib, which tools/newlib builds with these. The triple says linux because clang has

@@ -21,6 +21,10 @@
 	X(nested, 0x2000) \
 	X(idle, 0x2000)
 
+/* A function in assembly, in a section of its own. */
+#define FUNCTION(name) .section .text.name, "ax"; .globl name; .type name, %function; name
+#define END(name) .size name, . - name
+
 /* CPSR. All code runs in SYS mode (trap.S says why); the others last for the length of a handler. */
 #define MODE_FIQ 0x11
 #define MODE_IRQ 0x12

@@ -20,9 +20,6 @@
 	.arm
 	.fpu	neon-vfpv4
 
-#define FUNCTION(name) .section .text.name, "ax"; .globl name; .type name, %function; name
-#define END(name) .size name, . - name
-
 @ void arch_set_tcb(struct tcb *tcb);
 FUNCTION(arch_set_tcb):
 	mcr	p15, 0, r0, c13, c0, 3		@ TPIDRURO
@@ -191,11 +188,3 @@ FUNCTION(__morestack):
 	pop	{lr}
 	add	pc, r4, #12
 END(__morestack)
-
-@ int __aeabi_idiv0(int), long long __aeabi_ldiv0(long long): libgcc's divisions come here when the divisor is 0.
-FUNCTION(__aeabi_idiv0):
-	udf	#UDF_DIVIDE
-END(__aeabi_idiv0)
-FUNCTION(__aeabi_ldiv0):
-	udf	#UDF_DIVIDE
-END(__aeabi_ldiv0)
