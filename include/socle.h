@@ -18,7 +18,9 @@ extern "C" {
 #endif
 
 /* Compiled without the stack check in its prologue. Variadic functions need it (clang cannot check them), and code
- * that must run where the check would be wrong. */
+ * that must run where the check would be wrong. At the end of the stack the guard stops it, which is 8 KiB at least: a
+ * frame of more than 7 KiB is an error when the image is linked. What was compiled otherwise, or is called out of foreign/
+ * without a foreign call, is not looked at: its frames must not be larger than the guard (64 KiB at most). */
 #define SOCLE_UNCHECKED __attribute__((no_split_stack))
 
 typedef void (*socle_fn)(void *arg);

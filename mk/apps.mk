@@ -14,7 +14,7 @@ $$(error APP=$(1): there is no such file or folder; in the tree there are $(app_
 endif
 app := $(out)/app/$(call app_name,$(1))
 app_dir := $(patsubst %/,%,$(if $(filter %.c,$(1)),$(dir $(1)),$(1)))
-app_sources := $(if $(filter %.c,$(1)),$(1),$(sort $(shell find $(1) -name '*.[cS]' -not -path '*/.*')))
+app_sources := $(if $(filter %.c,$(1)),$(patsubst %/,%,$(dir $(1)))/$(notdir $(1)),$(sort $(shell find $(1) -name '*.[cS]' -not -path '*/.*')))
 ifeq ($$(app_sources),)
 $$(error APP=$(1): neither a .c file nor a folder with any; in the tree there are $(app_list))
 endif
@@ -37,7 +37,8 @@ $$(app)/%.S.o: $$(app_dir)/%.S $$(app)/source $(out)/flags | $(libs)
 $$(app)/vendor/%.c.o: $$(firstword $$(dir $$(vendor_sources)))%.c $$(app)/source $(out)/flags | $(libs)
 	$$(compile)
 $(call app_image,$(1)): $$(app_objects) $(objects) $(out)/linker.lds $(out)/no-symbols.o \
-		$$(app)/source $(out)/objects tools/symbols
+		$$(app)/source $(out)/objects tools/symbols tools/frames tools/elf.py
+	@tools/frames $$(filter-out $$(app)/foreign/% $$(app)/vendor/%,$$(app_objects))
 	@$$(call link_twice,$$(@:.elf=),$$(filter-out %/no-symbols.o,$$(filter %.o,$$^)))
 -include $$(wildcard $$(app_objects:.o=.d))
 endef

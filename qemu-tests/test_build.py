@@ -97,3 +97,22 @@ def test_style():
         ["clang-format", "--dry-run", "-Werror", *files], cwd=qemu.TREE, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True
     )
     assert checked.returncode == 0, checked.stdout[:2000]
+
+
+def test_unchecked_frames_fit_the_smallest_guard(tmp_path, arch):
+    """What no prologue checks, and is not foreign code either."""
+    source = tmp_path / "socle_frames.c"
+    source.write_text(
+        '#include "socle.h"\n'
+        '#define use(frame) __asm__ volatile("" : : "r"(frame) : "memory")\n'
+        "SOCLE_UNCHECKED void small(void) { volatile char frame[6000]; use(frame); }\n"
+        "SOCLE_UNCHECKED void large(void) { volatile char frame[9000]; use(frame); }\n"
+        "SOCLE_UNCHECKED void varies(int n) { volatile char frame[n]; use(frame); }\n"
+        "void checked(void) { volatile char frame[9000]; use(frame); }\n"
+        "int main(int argc, char **argv) { (void)argv; small(); large(); varies(argc); checked(); return 0; }\n"
+    )
+    result = qemu.make("image", f"ARCH={arch}", f"APP={source}")
+    assert result.returncode == 2
+    found = re.findall(r"(\w+)\(\) is SOCLE_UNCHECKED and has (.*)", result.stdout)
+    assert [name for name, _ in found] == ["large", "varies"], result.stdout
+    assert re.fullmatch(r"a frame of [89]\d{3} bytes", found[0][1]) and found[1][1] == "a frame of no fixed size"
