@@ -130,6 +130,7 @@ static inline bool socle_mutex_take(struct socle_mutex *m) /* if it is free, and
 {
 	unsigned expected = 0;
 
+	/* Acquire pairs with the release of who unlocked it, there or in sync.c. */
 	return __atomic_compare_exchange_n(&m->state, &expected, SOCLE_MUTEX_LOCKED, false, __ATOMIC_ACQUIRE,
 					   __ATOMIC_RELAXED);
 }
@@ -151,6 +152,7 @@ static inline int socle_mutex_unlock(struct socle_mutex *m)
 {
 	unsigned expected = SOCLE_MUTEX_LOCKED;
 
+	/* Release pairs with the acquire of who locks it next. */
 	if (__atomic_compare_exchange_n(&m->state, &expected, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		return 0;
 	return socle_mutex_unlock_slow(m);
@@ -248,8 +250,9 @@ struct socle_foreign_attr {
  *   ENOMEM     there was no memory to grow its stack with
  *   EFAULT     a wild pointer, a division by zero, an undefined instruction ...
  *   ENOMEM, EAGAIN, EINVAL  no stack of that size (socle_foreign_call_attr)
+ *   EPERM      called from foreign code (socle_foreign_call_attr)
  * What the routine had locked or half changed stays so; a fault while it holds a lock of the C library ends the image.
- * Foreign: allowed, it calls fn directly. */
+ * In foreign code socle_foreign_call() calls fn directly. */
 int socle_foreign_call(socle_fn fn, void *arg);
 int socle_foreign_call_leaf(socle_fn fn, void *arg) __asm__("arch_call_leaf");
 int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);

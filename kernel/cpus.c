@@ -53,6 +53,7 @@ const struct fixed_stack *cpu_stacks_add(unsigned cpu)
 			cpu_stacks_remove(cpu);
 			return NULL;
 		}
+		/* For handlers on CPUs that run: who sees the name, and yet not the rest, sees an empty range. */
 		atomic_thread_fence(memory_order_release);
 		s[i].name = fixed_stacks[i].name;
 	}

@@ -22,11 +22,12 @@ enum { RUNNING /* or in a queue */, PARKED, WOKEN /* before it was parked */ };
 
 static struct cpu {
 	_Alignas(128) struct spin_lock lock; /* of the queue and `asleep`: */
-	struct thread *head, *tail;	     /* ready to run, in order */
-	bool asleep;			     /* nothing in the queue, nothing to do until an interrupt */
-	struct thread *current;		     /* the rest is this CPU's own. NULL: it waits */
-	struct thread *left;		     /* parks, and has just left its stack */
-	struct tcb idle;		     /* the stack that it waits on */
+	struct thread *_Atomic head;	     /* ready to run, in order; without the lock one can only guess: relaxed */
+	struct thread *tail;
+	bool asleep;		/* nothing in the queue, nothing to do until an interrupt */
+	struct thread *current; /* the rest is this CPU's own. NULL: it waits */
+	struct thread *left;	/* parks, and has just left its stack */
+	struct tcb idle;	/* the stack that it waits on */
 	unsigned switches;
 } cpus[MAX_CPUS];
 
@@ -39,21 +40,30 @@ struct thread *thread_current(void) { return this_cpu()->current; }
 
 /* ---- Queues. Interrupts masked ---- */
 
+static struct thread *head_of(struct cpu *c) { return atomic_load_explicit(&c->head, memory_order_relaxed); }
+static void set_head(struct cpu *c, struct thread *t) { atomic_store_explicit(&c->head, t, memory_order_relaxed); }
+
 /* Wakes the CPU up, if it is another: should this one be asleep, an interrupt is being handled. */
 static NOINLINE void enqueue(struct thread *t, unsigned cpu, bool first)
 {
 	struct cpu *c = &cpus[cpu];
 
 	spin_lock_masked(&c->lock);
-	t->next = first ? c->head : NULL;
-	if (c->head == NULL)
-		c->head = c->tail = t;
-	else if (first)
-		c->head = t;
-	else
-		c->tail = c->tail->next = t;
+	if (first) {
+		t->next = head_of(c);
+		set_head(c, t);
+		if (t->next == NULL)
+			c->tail = t;
+	} else {
+		t->next = NULL;
+		if (head_of(c) == NULL)
+			set_head(c, t);
+		else
+			c->tail->next = t;
+		c->tail = t;
+	}
 	if (c->asleep)
-		atomic_fetch_add_explicit(&awake, WAKES + AWAKE, memory_order_release);
+		atomic_fetch_add_explicit(&awake, WAKES + AWAKE, memory_order_release); /* see thread_all_asleep() */
 	c->asleep = false;
 	spin_unlock(&c->lock);
 	if (c != this_cpu())
@@ -63,10 +73,10 @@ static NOINLINE void enqueue(struct thread *t, unsigned cpu, bool first)
 /* c->lock held. */
 static struct thread *take(struct cpu *c)
 {
-	struct thread *t = c->head;
+	struct thread *t = head_of(c);
 
 	if (t != NULL)
-		c->head = t->next;
+		set_head(c, t->next);
 	return t;
 }
 
@@ -90,6 +100,7 @@ static struct thread *dequeue_or_sleep(struct cpu *c)
 	t = take(c);
 	if (t == NULL && !c->asleep) {
 		c->asleep = true;
+		/* Pairs with itself: the last that falls asleep sees what the others have done. */
 		now = atomic_fetch_sub_explicit(&awake, AWAKE, memory_order_acq_rel) - AWAKE;
 	}
 	spin_unlock(&c->lock);
@@ -98,6 +109,7 @@ static struct thread *dequeue_or_sleep(struct cpu *c)
 	return t;
 }
 
+/* Acquire: pairs with whoever wakes a CPU, after it has given that something to do. */
 bool thread_all_asleep(unsigned now) { return atomic_load_explicit(&awake, memory_order_acquire) == now; }
 
 /* ---- Switching. Interrupts masked ---- */
@@ -260,5 +272,5 @@ void thread_ready(struct thread *t) { ready(t, t->cpu, false); }
 void thread_ready_on(struct thread *t, unsigned cpu) { ready(t, cpu, false); }
 void thread_ready_first(struct thread *t) { ready(t, t->cpu, true); }
 
-bool thread_others_ready(void) { return *(struct thread *volatile *)&this_cpu()->head != NULL; }
+bool thread_others_ready(void) { return head_of(this_cpu()) != NULL; }
 unsigned thread_switches(void) { return this_cpu()->switches; }

@@ -76,15 +76,33 @@ static ALWAYS_INLINE int wake(struct waiter *w)
 	return 0;
 }
 
-/* A waiter that was taken from its queue is the taker's alone, and waits on: no lock is needed to copy. */
+/* A waiter that was taken from its queue is the taker's alone, and waits on: no lock is needed to copy. But it must be
+ * woken: so as far as panics and turns are concerned, a lock is held until then. */
+static ALWAYS_INLINE void unlock_counted(socle_chan *c, struct select *s)
+{
+	if (s == NULL) {
+		spin_unlock(&c->lock);
+	} else {
+		getg()->locks++;
+		unlock_channels(s);
+	}
+}
+
+static ALWAYS_INLINE int wake_counted(struct waiter *w)
+{
+	wake(w);
+	getg()->locks--;
+	return 0;
+}
+
 static ALWAYS_INLINE int try_send(socle_chan *c, const void *elem, size_t size, struct select *s)
 {
 	struct waiter *w;
 
 	if ((w = take_waiter(&c->receivers)) != NULL) {
-		unlock_for(c, s);
+		unlock_counted(c, s);
 		copy_elem(w->elem, elem, size);
-		return wake(w);
+		return wake_counted(w);
 	}
 	if (c->closed) {
 		unlock_for(c, s);
@@ -109,9 +127,9 @@ static ALWAYS_INLINE int try_recv(socle_chan *c, void *elem, size_t size, struct
 		return w == NULL ? 0 : wake(w);
 	}
 	if ((w = take_waiter(&c->senders)) != NULL) {
-		unlock_for(c, s);
+		unlock_counted(c, s);
 		copy_elem(elem, w->elem, size);
-		return wake(w);
+		return wake_counted(w);
 	}
 	if (!c->closed)
 		return WOULD_WAIT;

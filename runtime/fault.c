@@ -135,7 +135,8 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 
 	if (g == NULL || g->m == NULL || on_g0(g) || g->try == NULL || t->kind == TRAP_FATAL)
 		return false;
-	if (g->locks > 0 || g->libc_locks > 0 || (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
+	if (g->locks > 0 || g->libc_locks > 0 || g->m->p == NULL ||
+	    (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
 		return false;
 	lo = g->lo;
 	if (overflow) {
@@ -156,14 +157,22 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 
 /* ---- Traps ---- */
 
+/* g panics already, holds a lock, or its foreign call has ended without a p, which it is about to get back. */
+static bool cannot_panic(const struct g *g)
+{
+	if (g == NULL || g->m == NULL)
+		return false; /* no thread runs */
+	return g->panicking || g->locks + g->libc_locks > 0 || (!on_g0(g) && g->m->p == NULL);
+}
+
 bool runtime_fault(struct trap *t)
 {
 	struct g *g = (struct g *)t->tcb;
 	enum stack_fault at = STACK_NONE;
-	bool overflow, panicking = g != NULL && g->m != NULL && g->panicking; /* no thread runs: no g */
+	bool overflow;
 
 	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
-		at = stack_fault(t->addr, panicking);
+		at = stack_fault(t->addr, cannot_panic(g));
 	if (at == STACK_GROWN)
 		return true;
 	overflow = t->kind == TRAP_MEMORY && (at == STACK_GUARD_HIT || in_fixed_guard(t->addr) || left_stack(t));
@@ -220,12 +229,14 @@ void runtime_overflow(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 }
 
 /* A checked prologue found SP, less the frame, at or below stackguard. If it returns, the function goes on, on the slack:
- * who holds a lock has begun what no panic may interrupt. It is ours, and will be through with it before it needs more. */
+ * who holds a lock has begun what no panic may interrupt. It is ours, and will be through with it before it needs more.
+ * Foreign code on a stack of its own goes on too, as all that it calls: stackguard is of another stack. */
 void runtime_morestack(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
 	const struct g *g = getg();
 
-	if (on_g0(g) || g->locks + g->libc_locks == 0 || sp < g->lo + REPORT_ROOM + frame)
+	if (on_g0(g) ? overlaps_our_stacks(sp, sp + 1)
+		     : g->locks + g->libc_locks == 0 || sp < g->lo + REPORT_ROOM + frame)
 		runtime_overflow(frame, pc, sp, fp);
 }
 

@@ -24,16 +24,26 @@ static struct {
 /* Foreign code calls all this, on stacks that no stackguard is set for; handlers call some of it. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
-/* Both pair with add()'s release: of an entry; of what it holds, so hi is read before lo. */
+/* All pair with add()'s releases: of an entry; of what it holds. */
 static struct fiber *first(void) { return atomic_load_explicit(&fibers.all, memory_order_acquire); }
+static uintptr_t lo_of(const struct fiber *f) { return atomic_load_explicit(&f->lo, memory_order_acquire); }
 static uintptr_t hi_of(const struct fiber *f) { return atomic_load_explicit(&f->hi, memory_order_acquire); }
+
+/* If hi is what it was, lo is of the same stack, not of one that the entry was given to meanwhile. */
+bool fiber_holds(const struct fiber *f, uintptr_t address)
+{
+	uintptr_t hi = hi_of(f);
+
+	return address < hi && address >= lo_of(f) && hi_of(f) == hi;
+}
 
 struct fiber *fiber_find(uintptr_t address)
 {
-	for (struct fiber *f = first(); f != NULL; f = f->next)
-		if (address < hi_of(f) && address >= f->lo)
-			return f;
-	return NULL;
+	struct fiber *f = first();
+
+	while (f != NULL && !fiber_holds(f, address))
+		f = f->next;
+	return f;
 }
 
 static struct fiber *in_use(struct fiber *f)
@@ -44,7 +54,15 @@ static struct fiber *in_use(struct fiber *f)
 }
 
 struct fiber *fiber_next(const struct fiber *f) { return in_use(f != NULL ? f->next : first()); }
-struct bounds fiber_bounds(const struct fiber *f) { return (struct bounds){f->lo, hi_of(f)}; }
+struct bounds fiber_bounds(const struct fiber *f) { return (struct bounds){lo_of(f), hi_of(f)}; }
+
+bool overlaps_our_stacks(uintptr_t lo, uintptr_t hi)
+{
+	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
+		if (lo < f->hi && f->guard < hi)
+			return true;
+	return lo < ARENA_HI && ARENA_LO < hi;
+}
 
 /* Of the stack that SP should be on: g's, or that of a fiber, if g is a g0. */
 struct bounds current_bounds(const struct g *g, uintptr_t sp)
@@ -78,7 +96,7 @@ void leave_fiber(struct m *m)
 static bool overlaps(uintptr_t lo, uintptr_t hi)
 {
 	for (struct fiber *f = first(); f != NULL; f = f->next)
-		if (lo < hi_of(f) && f->lo < hi)
+		if (lo < hi_of(f) && lo_of(f) < hi)
 			return true;
 	return false;
 }
@@ -100,8 +118,8 @@ static int add(struct fiber **new, uintptr_t lo, uintptr_t hi)
 	if (overlaps(lo, hi))
 		return EEXIST;
 	if (f != NULL) {
-		f->lo = lo;
-		atomic_store_explicit(&f->hi, hi, memory_order_release); /* with 0 the entry holds nothing */
+		atomic_store_explicit(&f->lo, lo, memory_order_release); /* after hi was 0: the entry holds nothing */
+		atomic_store_explicit(&f->hi, hi, memory_order_release);
 		return 0;
 	}
 	**new = (struct fiber){.lo = lo, .hi = hi, .next = first()};
@@ -118,22 +136,13 @@ static int fail(int error)
 	return -1;
 }
 
-/* Some of it is a stack of ours, or would be. */
-static bool is_ours(uintptr_t lo, uintptr_t hi)
-{
-	for (const struct fixed_stack *f = fixed_stacks; f->name != NULL; f++)
-		if (lo < f->hi && f->guard < hi)
-			return true;
-	return lo < ARENA_HI && ARENA_LO < hi;
-}
-
 int socle_foreign_stack_add(void *lo, size_t size)
 {
 	uintptr_t base = (uintptr_t)lo;
 	struct fiber *new;
 	int error;
 
-	if (lo == NULL || size < SMALLEST || base + size < base || is_ours(base, base + size))
+	if (lo == NULL || size < SMALLEST || base + size < base || overlaps_our_stacks(base, base + size))
 		return fail(EINVAL);
 	new = malloc(sizeof *new);
 	if (new == NULL)
@@ -153,9 +162,9 @@ int socle_foreign_stack_remove(void *lo)
 
 	lock(&fibers.lock);
 	f = fiber_find((uintptr_t)lo);
-	if (f == NULL || f->lo != (uintptr_t)lo)
+	if (f == NULL || lo_of(f) != (uintptr_t)lo)
 		error = ENOENT;
-	else if (atomic_load_explicit(&f->callbacks, memory_order_relaxed) > 0 || (sp >= f->lo && sp < hi_of(f)))
+	else if (atomic_load_explicit(&f->callbacks, memory_order_relaxed) > 0 || (sp >= lo_of(f) && sp < hi_of(f)))
 		error = EBUSY;
 	else
 		atomic_store_explicit(&f->hi, 0, memory_order_relaxed); /* who still sees it is wrong to be on it */

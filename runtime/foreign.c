@@ -44,22 +44,35 @@
 
 #define CALLBACK_ROOM 1024 /* for the frames of a callback itself, above g0's stackguard */
 
+static SOCLE_UNCHECKED bool may_lie_at(const struct g *g, uintptr_t address)
+{
+	const struct g *g0 = &g->m->g0;
+
+	return (address >= g0->lo && address < g0->hi) || (address >= g->lo && address < g->hi) ||
+	       fiber_find(address) != NULL;
+}
+
 /* A callback or a foreign call ends, or foreign code goes on, while a callback made since then has not returned: its
- * frames are gone, and what it left on g0 cannot be put right any more. */
+ * frames are gone, and what it left on g0 cannot be put right any more. The crossing that says whose they were is still
+ * there if nothing was written below SP: so this is called before anything else is. */
 static SOCLE_UNCHECKED NOINLINE _Noreturn void frames_skipped(const struct g *g)
 {
 	const struct crossing *c = g->crossings;
-	size_t offset;
+	const char *name = "a function";
+	size_t offset = 1;
 
-	while (c != NULL && c->callback == NULL)
+	while (c != NULL && may_lie_at(g, (uintptr_t)c) && c->callback == NULL)
 		c = c->outer;
+	if (c != NULL && may_lie_at(g, (uintptr_t)c))
+		name = symbol_name((uintptr_t)c->callback, &offset);
 	fatal("goroutine %lu (%s): foreign code left the callback of %s by longjmp, or by a switch of fibers, before it "
 	      "returned; let it return first, or leave it by socle_panic()",
-	      g->id, g_name(g), c != NULL ? symbol_name((uintptr_t)c->callback, &offset) : "a function");
+	      g->id, g_name(g), offset == 0 ? name : "a function");
 }
 
-/* A call that did not just return: foreign_fault() has ended it, or the m lost its p meanwhile. */
-static NOINLINE int end_call(struct g *g, struct socle_fault *out)
+/* A call that did not just return: foreign_fault() has ended it, or the m lost its p meanwhile. Unchecked: without a p the
+ * goroutine cannot panic. */
+static SOCLE_UNCHECKED NOINLINE int end_call(struct g *g, struct socle_fault *out)
 {
 	struct m *m = g->m;
 	int ended = g->call_ended;
@@ -176,7 +189,11 @@ SOCLE_UNCHECKED void leave_crossing(struct g *g)
 	}
 }
 
-static int call_on_stack(struct g *g, struct stack *s, const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
+/* What a call with a stack of its own takes of the goroutine's, until that is freed again. */
+#define OWN_STACK_ROOM (OPERATION_ROOM + 512)
+
+static ALWAYS_INLINE int call_on_stack(struct g *g, struct stack *s, const struct socle_foreign_attr *attr, socle_fn fn,
+				       void *arg)
 {
 	struct crossing c;
 	int result;
@@ -208,6 +225,7 @@ int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, 
 		return call_on_g0(g, attr, fn, arg);
 	if (attr->stack_size < 65536)
 		return refuse(EINVAL);
+	arch_touch_stack(OWN_STACK_ROOM); /* no panic until it is freed: a cleanup could end up on another m */
 	s = stack_alloc(attr->stack_size, STACK_FOREIGN);
 	return s != NULL ? call_on_stack(g, s, attr, fn, arg) : -1;
 }
@@ -262,20 +280,17 @@ static SOCLE_UNCHECKED NOINLINE _Noreturn void callback_from_leaf(const struct g
 	fatal("%s calls back, in a foreign call made with SOCLE_NOCALLBACK: make it without", symbol_name(fn, &offset));
 }
 
-/* SP is not where foreign code has it that was called and is still there. */
-static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp, socle_fn fn, void *arg)
+static SOCLE_UNCHECKED NOINLINE int callback_on_fiber(struct m *m, uintptr_t sp, socle_fn fn, void *arg)
 {
 	struct fiber *f = m->fiber;
 	struct crossing c;
 	int result;
 
-	if (sp >= m->g0.lo && sp < m->g0.hi)
-		frames_skipped(m->current);
-	if (f == NULL || sp < f->lo || sp >= atomic_load_explicit(&f->hi, memory_order_relaxed)) /* m found it */
+	if (f == NULL || !fiber_holds(f, sp))
 		f = fiber_find(sp);
 	if (f == NULL)
 		return refuse(EFAULT);
-	if (sp < f->lo + G0_SLACK + CALLBACK_ROOM)
+	if (sp < fiber_bounds(f).lo + G0_SLACK + CALLBACK_ROOM)
 		return refuse(EOVERFLOW);
 	if (m->current->call_ended < P_LOST)
 		callback_from_leaf(m->current);
@@ -283,6 +298,14 @@ static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp
 	result = callback(m, fn, arg);
 	leave_fiber(m);
 	return result;
+}
+
+/* SP is not where foreign code has it that was called and is still there. */
+static SOCLE_UNCHECKED NOINLINE int callback_elsewhere(struct m *m, uintptr_t sp, socle_fn fn, void *arg)
+{
+	if (sp >= m->g0.lo && sp < m->g0.hi)
+		frames_skipped(m->current);
+	return callback_on_fiber(m, sp, fn, arg);
 }
 
 /* Unchecked: SP may be anywhere, and the first thing is to find out. */

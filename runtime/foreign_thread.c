@@ -72,24 +72,30 @@ static void detach(struct m *m)
 /* The others must not wait for the p of one that waits in foreign code. */
 static void give_up_p(struct m *m)
 {
-	if (!hand_off(m->p))
+	struct p *p = m->p;
+
+	lose_p(m); /* first: a turn may end while a new m is made, and would hand it over too */
+	if (!hand_off(p))
 		fatal("no memory for a further thread's g0: foreign code waits, and the goroutines need one");
-	lose_p(m);
 }
 
 void foreign_park(const char *why, const void *on)
 {
 	struct m *m = getg()->m;
 	struct g *g = m->current;
+	enum g_status was = G_WAITING;
 
 	if (m->p != NULL)
 		give_up_p(m);
 	g->waiting_for = why;
 	g->waiting_on = on;
-	g->status = G_WAITING;
+	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE); /* from here on trim() may find its stack */
 	chaos_stall();
 	thread_park();
-	g->status = G_RUNNING;
+	while (!__atomic_compare_exchange_n(&g->status, &was, G_RUNNING, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		arch_pause(); /* trimmed at this moment */
+		was = G_WAITING;
+	}
 }
 
 SOCLE_UNCHECKED void foreign_ready(struct thread *t)

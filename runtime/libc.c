@@ -38,7 +38,9 @@ static struct g *libc_g(void)
 struct _reent *reent_of(struct g *g)
 {
 	if (g->reent == NULL) {
+		getg()->locks++; /* no turn ends in the C library's memset(): see __errno() */
 		_REENT_INIT_PTR(&g->own_reent);
+		getg()->locks--;
 		g->reent = &g->own_reent;
 	}
 	return g->reent;
@@ -50,6 +52,9 @@ struct _reent *__getreent(void)
 
 	return g != NULL ? reent_of(g) : _GLOBAL_REENT;
 }
+
+/* Ours, and so in the core, where no turn ends: the runtime sets errno while a goroutine is half way between two m's. */
+int *__errno(void) { return &__getreent()->_errno; }
 
 /* What frees the buffers. NULL: malloc() was never called, so there are none; an image that does not call it does without
  * all of that. */

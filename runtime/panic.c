@@ -26,6 +26,7 @@ try {
 	void *context; /* to resume: returns from arch_call_on() in socle_try() */
 	struct socle_panic *out;
 	bool panicked;
+	bool panicking; /* by a trap or an overflow, whose cleanup this try is in: it goes on afterwards */
 	socle_fn fn;
 	void *arg;
 };
@@ -48,6 +49,7 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 			.cleanups = g->cleanups,
 			.crossings = g->crossings,
 			.libc_locks = g->libc_locks,
+			.panicking = g->panicking,
 			.out = out,
 			.fn = fn,
 			.arg = arg};
@@ -59,7 +61,8 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 	g->tcb.sp = sp;
 	if (!t.panicked)
 		return 0;
-	stack_retract(g);
+	if (!g->panicking)
+		stack_retract(g);
 	return -1;
 }
 
@@ -113,7 +116,7 @@ static _Noreturn void unwind(struct g *g)
 	if (t->out != NULL)
 		*t->out = g->panic;
 	t->panicked = true;
-	g->panicking = false;
+	g->panicking = t->panicking;
 	g->tcb.sp = t->context;
 	arch_resume(&g->tcb);
 }

@@ -66,10 +66,10 @@ static int64_t next_timer(struct p *p) { return atomic_load_explicit(&p->next_ti
 
 static void set_timer(struct p *p)
 {
-	int64_t deadline = p->turn_end;
+	int64_t deadline = p->turn_end, timer = next_timer(p);
 
-	if (!(p->due & TIMERS_DUE) && next_timer(p) < deadline)
-		deadline = next_timer(p);
+	if (timer < deadline && !(p->due & TIMERS_DUE))
+		deadline = timer;
 	timer_set(deadline);
 }
 
@@ -77,6 +77,16 @@ void timers_changed(struct p *p)
 {
 	uintptr_t irq = arch_irq_disable(); /* the handler sets it too */
 
+	set_timer(p);
+	arch_irq_restore(irq);
+}
+
+/* Until now who started a turn did not set the hardware for the timers, whose time had come. */
+void timers_done(struct p *p)
+{
+	uintptr_t irq = arch_irq_disable();
+
+	p->due &= (uint8_t)~TIMERS_DUE;
 	set_timer(p);
 	arch_irq_restore(irq);
 }
@@ -134,6 +144,7 @@ static bool turn_is_over(const struct trap *t, struct p *p, int64_t now)
 static void preempt(struct trap *t, struct p *p, int64_t now)
 {
 	const struct g *g = (const struct g *)t->tcb;
+	int64_t retry;
 
 	if (turn_is_over(t, p, now) || p->due) {
 		if (!no_thread_runs(t) && g->m->current != NULL && may_interrupt(t, g)) {
@@ -145,7 +156,10 @@ static void preempt(struct trap *t, struct p *p, int64_t now)
 			p->retries++;
 		}
 		p->ticking = true;
-		p->turn_end = now + retry_after(p, now); /* a time in the past would fire again at once, for ever */
+		/* A time in the past would fire again at once, for ever. And a tick for a timer makes no turn longer. */
+		retry = now + retry_after(p, now);
+		if (p->turn_end <= now || p->turn_end > retry)
+			p->turn_end = retry;
 	}
 	set_timer(p);
 }

@@ -140,10 +140,10 @@ static NOINLINE void serve_tick(struct p *p)
 	uintptr_t irq = arch_irq_disable();
 	unsigned due = p->due;
 
-	p->due = 0;
+	p->due = due & TIMERS_DUE;
 	arch_irq_restore(irq);
 	if (due & TIMERS_DUE)
-		timers_run(p);
+		timers_run(p); /* takes that back */
 	if (due & THREADS_DUE)
 		yield_thread();
 }

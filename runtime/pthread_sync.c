@@ -100,31 +100,14 @@ static void serve(void *arg)
 	r->error = r->fn(r->a, r->b);
 }
 
-/* A fiber's stack becomes g0 for the time: what is called here may be checked. */
-static int on_fiber(struct m *m, struct fiber *f, struct request *r)
-{
-	struct crossing c;
-
-	enter_fiber(m, &c, f);
-	serve(r);
-	leave_fiber(m);
-	return r->error;
-}
-
 int in_foreign_code(int (*fn)(void *, void *), void *a, void *b)
 {
-	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct request r = {fn, a, b, EFAULT};
-	struct g *g = getg();
-	struct fiber *f;
 
-	if (!on_g0(g)) {
-		socle_foreign_call(serve, &r);
-		return r.error;
-	}
-	if ((sp < g->lo || sp >= g->hi) && (f = fiber_find(sp)) != NULL)
-		return on_fiber(g->m, f, &r);
-	return fn(a, b);
+	if (on_g0(getg()))
+		return fn(a, b);
+	socle_foreign_call(serve, &r);
+	return r.error;
 }
 
 /* ---- Mutexes ---- */

@@ -262,16 +262,17 @@ void move_g0(struct g *g, struct crossing *c, struct bounds to);
 /* ---- fiber.c: on any stack ---- */
 
 struct fiber {
-	uintptr_t lo;
-	atomic_uintptr_t hi;   /* 0: an unused entry */
-	atomic_uint callbacks; /* made from it, that have not returned */
+	atomic_uintptr_t lo, hi; /* hi 0: an unused entry */
+	atomic_uint callbacks;	 /* made from it, that have not returned */
 	struct fiber *next;
 };
 
+bool fiber_holds(const struct fiber *f, uintptr_t address);
 struct fiber *fiber_find(uintptr_t address);
 struct fiber *fiber_next(const struct fiber *f); /* NULL: the first */
 struct bounds fiber_bounds(const struct fiber *f);
 struct bounds current_bounds(const struct g *g, uintptr_t sp);
+bool overlaps_our_stacks(uintptr_t lo, uintptr_t hi); /* or their guards */
 void enter_fiber(struct m *m, struct crossing *c, struct fiber *f);
 void leave_fiber(struct m *m);
 
@@ -299,14 +300,15 @@ bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 
-void timers_run(
-	struct p *p); /* on its CPU: readies who waits for a time that has come, sets the hardware for the next */
+/* On p's CPU: readies who waits for a time that has come, sets the hardware for the next. */
+void timers_run(struct p *p);
 void timer_arm(struct timer *t);    /* deadline, g (the caller) or fire, race are set */
 void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
 
 /* ---- preempt.c ---- */
 
 void timers_changed(struct p *p); /* sets the hardware for the earliest timer or the end of the turn */
+void timers_done(struct p *p);	  /* timers_run() has been through */
 void start_turn(struct p *p);	  /* the running goroutine has others waiting behind it */
 void chaos_start(uint32_t seed);  /* not 0 */
 uint32_t chaos_random(void);	  /* 0: there is no chaos */

@@ -268,6 +268,19 @@ static SLOW void release(struct stack *grown)
 	give_back_all(grown);
 }
 
+/* They are on no list meanwhile: so neither an overflow nor the end of a turn comes in between. */
+static SOCLE_UNCHECKED SLOW void let_go(struct stack *free, struct stack *grown)
+{
+	struct g *g = getg();
+
+	g->locks++;
+	if (free != NULL)
+		give_back_all(free);
+	if (grown != NULL)
+		release(grown);
+	g->locks--;
+}
+
 static struct stack *take_all(struct stack **list, unsigned *n)
 {
 	struct stack *s = *list;
@@ -287,15 +300,12 @@ SLOW void stacks_flush(void)
 		grown = take_all(&cache->grown, &cache->growns);
 		cache->bytes = 0;
 		unlock(&cache->lock);
-		if (free != NULL)
-			give_back_all(free);
-		if (grown != NULL)
-			release(grown);
+		let_go(free, grown);
 	}
 }
 
-/* What is too much then, for the caller to release. */
-static NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack *s)
+/* What is too much then, for the caller to release. Unchecked: with the lock held, which is not counted. */
+static SOCLE_UNCHECKED NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack *s)
 {
 	put(&cache->grown, s);
 	cache->bytes += grown_by(s);
@@ -337,14 +347,15 @@ struct stack *stack_alloc(size_t size, enum stack_kind kind)
 	return s;
 }
 
-void stack_free(struct stack *s)
+/* Unchecked: what is left of the caller's own stack does not matter. */
+SOCLE_UNCHECKED void stack_free(struct stack *s)
 {
 	uintptr_t top = (uintptr_t)(s + 1) - PAGE_SIZE;
 	struct stack_cache *cache = &caches[arch_cpu()];
 	struct stack *grown = NULL, *free = NULL;
 
 	ASSERT(s->in_use, "stack_free: the stack is free already");
-	if (s->touched < top && cpu_count() == 1) {
+	if (s->touched < top && (cpu_count() == 1 || s->touched < s->lo)) { /* of its guard nothing stays backed */
 		vm_release(s->touched, top);
 		s->touched = top;
 	}
@@ -358,10 +369,8 @@ void stack_free(struct stack *s)
 			free = take_all(&cache->free, &cache->frees);
 	}
 	spin_unlock(&cache->lock);
-	if (grown != NULL)
-		release(grown);
-	if (free != NULL)
-		give_back_all(free);
+	if (grown != NULL || free != NULL)
+		let_go(free, grown);
 }
 
 /* Takes memory back from the bottom of a stack up to the page below `sp`. Returns bytes. */
@@ -407,7 +416,7 @@ size_t socle_stack_trim(void)
 	stacks_flush();
 	lock(&one_at_a_time);
 	for (struct g *g = all_gs(); g != NULL; g = g->all)
-		if (!is_foreign_thread(g))
+		if (!is_foreign_thread(g) && g->lo == g->stack->lo) /* not on its extension */
 			bytes += trim(g);
 	unlock(&one_at_a_time);
 	return bytes;

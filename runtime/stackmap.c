@@ -48,13 +48,15 @@ static void query_arena(const struct stack *s, struct socle_stack_info *out)
 /* Memory of the foreign code's own: without a guard, and nobody can tell how much of it was used. */
 static void query_fiber(const struct fiber *f, struct socle_stack_info *out)
 {
+	struct bounds b = fiber_bounds(f);
+
 	*out = (struct socle_stack_info){
 		.owner = "fiber",
 		.kind = SOCLE_STACK_FIBER,
-		.guard_lo = f->lo,
-		.lo = f->lo,
-		.hi = fiber_bounds(f).hi,
-		.high_water = f->lo,
+		.guard_lo = b.lo,
+		.lo = b.lo,
+		.hi = b.hi,
+		.high_water = b.lo,
 	};
 }
 

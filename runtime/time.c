@@ -45,7 +45,7 @@ void timers_run(struct p *p)
 			ready(g);
 		}
 	note_first(p);
-	timers_changed(p);
+	timers_done(p);
 	unlock(&p->timers_lock);
 }
 

@@ -7,18 +7,13 @@
 
 #include "kernel/frames.c"
 #include "tests/check.h"
+#include "tests/host.h"
 
 #define PAGE ((uint64_t)PAGE_SIZE)
 
 char image_end[1];
 #define IMAGE_LO ((uintptr_t)image_end - 5 * PAGE_SIZE)
 struct fixed_stack fixed_stacks[] = {{"boot", 0, IMAGE_LO, 0, 0}};
-
-void fatal(const char *format, ...)
-{
-	printf("fatal: %s\n", format);
-	abort();
-}
 
 void page_zero(void *page) { memset(page, 0, PAGE_SIZE); }
 

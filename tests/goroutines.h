@@ -8,13 +8,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "runtime/runtime.h"
 #include "runtime/switch.h"
 #include "tests/check.h"
+#include "tests/host.h"
 
 struct goroutine {
 	struct g g; /* first: what the runtime knows of it */
@@ -26,21 +24,7 @@ struct goroutine {
 	void *arg;
 };
 
-_Thread_local struct tcb *current_tcb;
-_Thread_local unsigned current_cpu;
 struct p ps[MAX_CPUS];
-
-void fatal(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-	fflush(stdout);
-	abort();
-}
 
 bool chaos_started = true;
 
@@ -90,15 +74,9 @@ void arch_switch(struct tcb *from, struct tcb *to, unsigned *word, unsigned valu
 
 /* ---- What time.c and sync.c ask of the rest ---- */
 
-int64_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
+int64_t clock_now(void) { return host_clock(); }
 void timers_changed(struct p *p) { (void)p; } /* nobody waits for the hardware: see run_timers() */
+void timers_done(struct p *p) { (void)p; }
 void socle_yield(void) { sched_yield(); }
 void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg) { *c = (struct socle_cleanup){fn, arg, NULL}; }
 void socle_cleanup_pop(struct socle_cleanup *c, int execute)

@@ -4,6 +4,8 @@
 
 #define PAGE_SIZE 4096
 #define LEAF_CALL -2
+#define REDIRECT_GAP 0
+#define REDIRECT_ROOM 0
 #define RAM_MAX (1ul << 47)
 
 /* Nobody's under Linux, ASan and TSan alike: below where programs are loaded. */
@@ -16,6 +18,8 @@ extern _Thread_local struct tcb *current_tcb; /* a host thread stands for a CPU 
 static inline struct tcb *arch_tcb(void) { return current_tcb; }
 static inline void arch_touch_stack(unsigned below) { (void)below; }
 static inline void arch_pause(void) { sched_yield(); }
+unsigned long arch_irq_disable(void);
+void arch_irq_restore(unsigned long irq);
 
 #define MAX_CPUS 16
 extern _Thread_local unsigned current_cpu;

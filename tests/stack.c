@@ -121,10 +121,11 @@ static void test_sizes(void)
 		errno = 0;
 		CHECK(alloc(wrong[i]) == NULL && errno == EINVAL, "an absurd size");
 	}
-	stacks_flush();
 	for (size_t size = 8192; size <= (size_t)1 << 30; size = size * 3 / 2) {
-		struct stack *s = alloc(size);
+		struct stack *s;
 
+		stacks_flush(); /* lest so many are kept that they are given back, s with them */
+		s = alloc(size);
 		CHECK(s != NULL && is_right(s, size, STACK_GOROUTINE), "as large as asked for, less than twice that");
 		stack_free(s);
 		CHECK(alloc(size) == s, "the one freed last is used first");
@@ -224,10 +225,14 @@ static void test_extend_and_trim(void)
 	g.tcb.sp = (void *)(s->hi - PAGE_SIZE);
 	parked = &g;
 	left = frames_left;
+	CHECK(socle_stack_trim() == 0 && vm_present(g.lo), "nothing while it is in its guard");
+	g.lo = s->lo;
 	CHECK(socle_stack_trim() > 0 && frames_left > left, "what is below its SP");
-	CHECK(!vm_present(g.lo) && !vm_present(s->lo) && socle_stack_trim() == 0, "all of it");
+	CHECK(!vm_present(s->lo - 1) && !vm_present(s->lo) && socle_stack_trim() == 0, "all of it");
+	CHECK(stack_extend(&g, false) == 0, "again");
 	parked = NULL;
 	stack_free(s);
+	CHECK(!vm_present(s->lo - 1) && !vm_present(g.lo), "of the guard of a free one nothing is backed");
 }
 
 /* A stack that has grown is kept as it is, for the next that wants one; many of them are given back together. */

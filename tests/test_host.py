@@ -10,12 +10,19 @@ HERE = Path(__file__).resolve().parent
 QUEUES = ["runtime/heap.c", "runtime/time.c", "runtime/wait.c"]
 LINKED = {  # what they do not include
     "concurrent": [*QUEUES, "runtime/chan.c", "runtime/select.c", "runtime/sync.c"],
+    "fiber": ["runtime/fiber.c"],
     "heap": ["runtime/heap.c"],
+    "preempt": ["runtime/preempt.c"],
     "runq": ["runtime/runq.c"],
+    "scheduler": [
+        *QUEUES, "runtime/proc.c", "runtime/m.c", "runtime/idle.c", "runtime/preempt.c", "runtime/runq.c",
+        "runtime/chan.c", "runtime/select.c", "runtime/sync.c", "kernel/thread.c",
+    ],  # fmt: skip
     "stack": ["runtime/stack.c"],
+    "vm": ["kernel/frames.c", "kernel/vm.c"],
     "wait": QUEUES,
 }
-THREADED = ["concurrent", "runq", "stack"]
+THREADED = ["concurrent", "fiber", "runq", "scheduler", "stack", "vm"]
 FLAGS = [
     "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread",
     "-fno-sanitize-recover=all", f"-I{HERE.parent}", f"-I{HERE.parent}/include", f"-I{HERE}",

@@ -1,0 +1,210 @@
+/* When a turn ends: preempt.c against a clock, a timer and a CPU that the test drives, tick by tick. */
+#include "runtime/runtime.h"
+#include "tests/check.h"
+#include "tests/host.h"
+
+#define US 1000ll
+#define MS 1000000ll
+#define TURN (10 * MS)
+#define A_RETRY (2 * MS) /* no tick that finds the runtime at work is longer away from the next */
+
+/* ---- What it stands on ---- */
+
+__asm__(".globl core_text_start, core_text_end\ncore_text_start:\n\tnop\ncore_text_end:");
+struct p ps[MAX_CPUS];
+static struct m m;
+static struct g g;
+static int64_t now, deadline;
+static bool goroutine_waits, thread_waits, redirected, idle;
+static unsigned switches;
+
+unsigned long arch_irq_disable(void) { return 0; }
+void arch_irq_restore(unsigned long irq) { (void)irq; }
+int64_t clock_now(void) { return now; }
+void timer_set(int64_t t) { deadline = t; }
+bool anyone_runnable(const struct p *p) { return p == ps && goroutine_waits; }
+bool thread_others_ready(void) { return thread_waits; }
+unsigned thread_switches(void) { return switches; }
+void end_turn(void *unused) { (void)unused; }
+
+bool wake_idle_m(struct p *p)
+{
+	bool was = p == ps && idle;
+
+	idle = false;
+	return was;
+}
+
+struct bounds current_bounds(const struct g *of, uintptr_t sp)
+{
+	(void)sp;
+	return (struct bounds){of->lo, of->hi};
+}
+
+void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
+{
+	CHECK(sp <= t->sp && fn == end_turn && arg == NULL, "the turn is ended on the interrupted stack");
+	redirected = true;
+}
+
+/* ---- Driving it ---- */
+
+enum place { IN_GOROUTINE, IN_CORE, ON_IDLE_STACK };
+
+static void begin(void)
+{
+	ps[0] = (struct p){.turn_end = INT64_MAX, .next_timer = INT64_MAX, .until_global = 60};
+	m = (struct m){.p = ps, .current = &g};
+	g = (struct g){.tcb.system = &m.g0.tcb, .lo = 1 << 20, .hi = 2 << 20};
+	now = 1000 * MS;
+	deadline = INT64_MAX;
+	goroutine_waits = thread_waits = redirected = idle = false;
+}
+
+static void tick(enum place where)
+{
+	static struct tcb no_thread;
+	struct trap t = {.tcb = where == ON_IDLE_STACK ? &no_thread : &g.tcb,
+			 .pc = where == IN_GOROUTINE ? 0 : (uintptr_t)core_text_start,
+			 .sp = g.hi - 4096};
+
+	now = deadline > now ? deadline : now;
+	redirected = false;
+	runtime_tick(&t);
+	CHECK(deadline > now, "no tick without end");
+}
+
+/* ---- */
+
+static void test_nobody_waits(void)
+{
+	begin();
+	start_turn(ps);
+	CHECK(deadline == now + TURN, "a turn lasts 10 ms");
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && !ps[0].ticking && deadline == INT64_MAX, "nobody waits: no turn ends, no further tick");
+}
+
+static void test_goroutine_waits(void)
+{
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].preempted == 1, "a turn ends, for a goroutine that waits");
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	ps[0].until_global--;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && deadline == now + TURN, "who has run since the turn began has a turn, too");
+	tick(IN_GOROUTINE);
+	CHECK(redirected, "and no more");
+}
+
+static void test_thread_waits(void)
+{
+	begin();
+	thread_waits = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].due == THREADS_DUE, "a turn ends, for a thread that waits");
+	begin();
+	thread_waits = true;
+	start_turn(ps);
+	switches++;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && ps[0].due == 0 && deadline == now + TURN, "a thread that came since has a turn, too");
+}
+
+static void test_runtime_at_work(void)
+{
+	int64_t end;
+
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	end = now + TURN;
+	for (int i = 0; i < 10; i++) {
+		int64_t before = deadline;
+
+		tick(IN_CORE);
+		CHECK(!redirected && deadline < before + A_RETRY, "the runtime goes on, until the next tick");
+	}
+	g.locks = 1;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected, "as does who holds a lock");
+	g.locks = 0;
+	g.libc_locks = 1;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected, "of the C library's, too");
+	g.libc_locks = 0;
+	m.current = NULL;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected, "and an m that runs no goroutine");
+	m.current = &g;
+	tick(IN_GOROUTINE);
+	CHECK(redirected && now < end + 14 * A_RETRY, "late, but its turn ends");
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && deadline == now + TURN, "who comes next has only begun");
+	tick(IN_CORE);
+	CHECK(deadline < now + 400 * US, "the first time a tick looks again soon");
+}
+
+/* A sleeper's time comes again and again, and each tick finds the runtime at work. */
+static void test_timers_postpone_no_turn(void)
+{
+	int64_t end;
+
+	begin();
+	thread_waits = true;
+	start_turn(ps);
+	end = now + TURN + A_RETRY;
+	while (now < end && !(ps[0].due & THREADS_DUE)) {
+		if (ps[0].next_timer == INT64_MAX)
+			ps[0].next_timer = now + 100 * US;
+		timers_changed(ps);
+		tick(IN_CORE);
+		if (ps[0].due & TIMERS_DUE) {
+			ps[0].next_timer = INT64_MAX;
+			timers_done(ps);
+		}
+	}
+	CHECK(ps[0].due & THREADS_DUE, "the turn ends when it would without timers");
+}
+
+static void test_timers(void)
+{
+	begin();
+	ps[0].next_timer = now + 5 * MS;
+	timers_changed(ps);
+	CHECK(deadline == now + 5 * MS, "the earliest timer");
+	start_turn(ps);
+	CHECK(deadline == now + 5 * MS, "before the end of the turn");
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].due == TIMERS_DUE, "a sleeper's time ends a turn");
+	begin();
+	ps[0].next_timer = now + 5 * MS;
+	timers_changed(ps);
+	idle = true;
+	tick(IN_CORE);
+	CHECK(!idle && ps[0].due == TIMERS_DUE, "an idle p wakes up for a timer");
+	begin();
+	ps[0].next_timer = now + 5 * MS;
+	timers_changed(ps);
+	idle = true;
+	now = deadline;
+	runtime_tick(&(struct trap){.tcb = &(struct tcb){0}, .pc = (uintptr_t)core_text_start});
+	CHECK(!idle && deadline == now, "on the idle stack: the thread that comes next sets the hardware");
+}
+
+int main(void)
+{
+	test_nobody_waits();
+	test_goroutine_waits();
+	test_thread_waits();
+	test_runtime_at_work();
+	test_timers_postpone_no_turn();
+	test_timers();
+	return end_checks();
+}
