@@ -27,7 +27,7 @@ app_list := $(patsubst %/,%,$(filter-out %.toml %.py %.pyc,$(wildcard examples/*
 help:
 	@echo 'make run      builds APP and runs it under QEMU'
 	@echo 'make test     every test; with ARCH=, those of one architecture; TESTS= picks by name (pytest -k)'
-	@echo 'make soak     MINUTES=n of chaos, seed after seed, or until something fails; SEED= is the first one'
+	@echo 'make soak     MINUTES=n of chaos, or SEEDS=n, or until something fails; SEED= is the first one'
 	@echo 'make image    builds APP; the last line is the path of the image'
 	@echo 'make debug    runs APP under gdb'
 	@echo 'make stack-report  how much stack each foreign entry of APP takes: worst, and measured in a run'
@@ -40,6 +40,7 @@ help:
 	@echo 'APP=     a .c file or a folder, in the tree or outside  [$(APP)]'
 	@echo '         $(app_list)'
 	@echo 'ARGS=    the boot command line    MEM= RAM [$(MEM)]    SMP= CPUs [$(SMP)]    ACCEL= kvm, or nothing'
+	@echo '         cpus=N, chaos=SEED (short random turns) and g0guard=SIZE in it are not for main, but for Socle'
 	@echo 'LIMIT=   seconds of CPU time after which a run is ended, 0: never    RUNFLAGS= more for tools/run'
 
 goals := $(or $(MAKECMDGOALS),help)
@@ -128,7 +129,8 @@ test:
 	@$(PYTHON) -m pytest -q -rfEs -n 2 -p no:cacheprovider $(if $(TESTS),-k '$(TESTS)') \
 		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH)) qemu-tests tests
 soak:
-	@$(PYTHON) tools/soak --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
+	@$(PYTHON) tools/soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES)$(SEEDS),,--minutes 1) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(filter-out file,$(origin ARCH)),--arch $(ARCH))
 endif
 

@@ -82,6 +82,21 @@ static inline bool holds_p(void)
 	return holds;
 }
 
+/* The g0 of the caller's m is where it was made: no call's own stack, and no other m's. */
+static inline bool g0_is_own(void)
+{
+	struct g *g = getg();
+	const struct m *m;
+	bool own;
+
+	g->locks++; /* it stays on that m meanwhile */
+	m = g->m;
+	own = m == &m0 ? m->g0.hi == fixed_stacks[0].hi
+		       : m->g0.lo == m->g0.stack->lo && m->g0.hi == (uintptr_t)m && m->g0.tcb.sp <= (void *)m;
+	g->locks--;
+	return own;
+}
+
 /* The caller is alone. */
 static inline bool no_timers(void)
 {

@@ -158,15 +158,35 @@ static void calls_leaf(void *unused)
 	socle_foreign_call_attr(&leaf, happens, NULL);
 }
 
-static void calls_on_own_stack(void *unused)
+static void calls_on_own_stack(socle_fn fn)
 {
 	static const struct socle_foreign_attr own = {.stack_size = 65536};
 
-	(void)unused;
-	socle_foreign_call_attr(&own, calls_back, NULL);
+	socle_foreign_call_attr(&own, fn, NULL);
 }
 
+/* Its stack grows, if it can: CPUs keep such ones for a time, and then release many. */
+static SOCLE_UNCHECKED void goes_deep(void *unused)
+{
+	volatile char frame[6000];
+
+	if (!no_memory)
+		frame[0] = 0;
+	happens(unused);
+}
+
+static void calls_deep(void *unused) { (void)unused, calls_on_own_stack(goes_deep); }
+static void calls_on_own_stack_and_back(void *unused) { (void)unused, calls_on_own_stack(calls_back); }
+
 static void SOCLE_UNCHECKED read_null(void *unused) { (void)unused, (void)*(volatile int *)8; }
+/* It gives its p away, as when its turn ends: the other side can run, and sleeps then. */
+static SOCLE_UNCHECKED void takes_long(void *unused)
+{
+	end_turn(unused);
+	happened = true;
+}
+
+static void calls_for_long(void *unused) { (void)unused, socle_foreign_call(takes_long, NULL); }
 static void faults(void *unused) { (void)unused, socle_foreign_call(read_null, NULL); }
 static void raises(void *unused) { (void)unused, socle_panic("at the %s", "edge"); }
 static void tries(void *unused) { (void)unused, socle_try(raises, NULL, NULL); }
@@ -281,14 +301,16 @@ static const struct operation operations[] = {
 	{"once", once, NULL, NULL, NULL, has_happened},
 	{"sleep", sleeps, NULL, NULL, NULL, NULL},
 	{"yield", yields, NULL, NULL, NULL, NULL},
-	{"print", prints, new_file, NULL, NULL, has_printed},
-	{"start a goroutine", starts, not_yet, NULL, NULL, has_happened},
-	{"trim", trims, NULL, NULL, NULL, NULL},
 	{"foreign call", calls, not_yet, NULL, NULL, has_happened},
 	{"foreign call that calls back", calls_and_back, not_yet, NULL, NULL, has_happened},
 	{"foreign call without callbacks", calls_leaf, not_yet, NULL, NULL, has_happened},
-	{"foreign call on its own stack", calls_on_own_stack, not_yet, NULL, NULL, has_happened},
+	{"foreign call on its own stack", calls_deep, not_yet, NULL, NULL, has_happened},
+	{"that calls back", calls_on_own_stack_and_back, not_yet, NULL, NULL, has_happened},
+	{"foreign call that takes long", calls_for_long, not_yet, sleeps, NULL, has_happened},
 	{"foreign fault", faults, NULL, NULL, NULL, NULL},
+	{"print", prints, new_file, NULL, NULL, has_printed},
+	{"start a goroutine", starts, not_yet, NULL, NULL, has_happened},
+	{"trim", trims, NULL, NULL, NULL, NULL},
 	{"panic", tries, NULL, NULL, NULL, NULL},
 	{"cleanup", cleans_up, not_yet, NULL, NULL, has_happened},
 	{"make and free a channel", makes_channel, NULL, NULL, NULL, NULL},
@@ -311,6 +333,25 @@ static void __attribute__((noinline)) at_edge(void *fn)
 	returned = true;
 }
 
+/* What a panic runs may block: so its goroutine is on an m that holds a p, with a g0 of its own or locked to it. */
+static void may_block(void *unused)
+{
+	const struct g *g = getg();
+
+	(void)unused;
+	wrong += !holds_p() || (g->callbacks == 0 && !g0_is_own());
+	socle_yield();
+}
+
+static void above_edge(void *fn)
+{
+	struct socle_cleanup c;
+
+	socle_cleanup_push(&c, may_block, NULL);
+	at_edge(fn);
+	socle_cleanup_pop(&c, 1);
+}
+
 static void do_at_edge(const struct operation *o)
 {
 	struct socle_panic panic;
@@ -322,8 +363,9 @@ static void do_at_edge(const struct operation *o)
 	while (o->until != NULL && !o->until())
 		let_others_run();
 	returned = false;
-	if (socle_try(at_edge, (void *)o->fn, &panic) < 0) {
+	if (socle_try(above_edge, (void *)o->fn, &panic) < 0) {
 		caught++;
+		wrong += o->before == not_yet && happened;
 		if (panic.kind != (no_memory ? SOCLE_PANIC_NO_MEMORY : SOCLE_PANIC_OVERFLOW) || returned) {
 			printf("%s, %zu from the edge: %s in %s\n", o->name, distance, panic.message, panic.function);
 			wrong++;
@@ -337,7 +379,7 @@ static void do_at_edge(const struct operation *o)
 		o->after();
 }
 
-enum { OPERATIONS = sizeof operations / sizeof *operations, THREADS = 2 /* at the end */, WITHOUT_MEMORY = 32 };
+enum { OPERATIONS = sizeof operations / sizeof *operations, THREADS = 2 /* at the end */, WITHOUT_MEMORY = 39 };
 
 static void do_between(unsigned i, size_t from, size_t to)
 {
@@ -379,7 +421,8 @@ static void do_in_a_crowd(void)
 		wrong += socle_go(is_in_the_way, NULL) != 0;
 	CHECK(wrong == 0);
 	for (unsigned i = 0; i < OPERATIONS - THREADS; i++) /* threads would wait for turns of all of these */
-		do_between(i, needed[i] > 256 ? needed[i] - 256 : 0, needed[i] + 192);
+		if (operations[i].fn != calls_for_long)
+			do_between(i, needed[i] > 256 ? needed[i] - 256 : 0, needed[i] + 192);
 	enough = true;
 }
 
@@ -403,6 +446,16 @@ static void do_without_memory(void *unused)
 		pages = *page;
 }
 
+/* A stack that is neither in use nor kept would never be used again. */
+static bool no_stack_is_lost(void)
+{
+	size_t n = 0;
+
+	for (const struct stack *s = stack_next(NULL); s != NULL; s = stack_next(s))
+		n++;
+	return n == stacks_in_use();
+}
+
 static void test(void)
 {
 	main_g = getg();
@@ -410,6 +463,7 @@ static void test(void)
 	sleep_for_others();
 	do_in_a_crowd();
 	sleep_for_others();
+	CHECK(SOON(no_stack_is_lost())); /* other CPUs may be at it */
 }
 
 int main(void)

@@ -185,6 +185,35 @@ static void test_work(void)
 	CHECK(recursions == 1600);
 }
 
+/* ---- nobody waits: soon no tick comes any more ---- */
+
+static void yields_once(void *unused)
+{
+	(void)unused;
+	socle_yield();
+}
+
+static bool no_tick_will_come(void)
+{
+	const struct p *p = this_p();
+
+	return !p->ticking && p->turn_end == INT64_MAX && p->due == 0;
+}
+
+static void test_quiet(void)
+{
+	int64_t end;
+
+	for (int i = 0; i < 2; i++)
+		socle_go(yields_once, NULL);
+	wait_for_others();
+	socle_sleep(50 * MS);
+	for (end = socle_now() + 200 * MS; !no_tick_will_come() && socle_now() < end;)
+		for (volatile int i = 0; i < 10000; i++)
+			;
+	CHECK(no_tick_will_come());
+}
+
 static void all(void)
 {
 	test_sleeper();
@@ -192,6 +221,7 @@ static void all(void)
 	test_yields();
 	test_registers();
 	test_work();
+	test_quiet();
 }
 
 int main(void)

@@ -38,6 +38,29 @@ def test_handlers_do_not_call_the_c_library(arch):
     assert not {path: names for path, names in calls.items() if names}
 
 
+# What hands goroutines, m's and p's on. Where it calls something outside of the core, a turn may end half way.
+SCHEDULER = {"foreign", "proc", "m", "idle", "preempt", "fault", "foreign_thread", "fiber", "time", "libc"}
+HARMLESS = {
+    "m": {"memset"},  # a new m, while the caller's p is not its own, or not to be taken
+    "foreign_thread": {"memset"},  # a new thread, which nobody knows yet
+    "fiber": {"malloc", "free"},  # before and after fibers.lock
+    # memset() as with a lock held; the others where nothing is half done
+    "libc": {"memset", "calloc", "free", "exit", "_reclaim_reent", "_global_impure_ptr", "__sf", "__divdi3", "__aeabi_ldivmod"},
+}
+LIBGCC = re.compile(r"__(aeabi_|[a-z]+[sd]i[34]$)")
+
+
+def test_no_turn_ends_inside_the_scheduler(arch):
+    defined = set().union(*(d for _, d in objects(arch).values()))
+    for path, (undefined, _) in objects(arch).items():
+        name = path.removeprefix("runtime/").removesuffix(".c.o")
+        if path.startswith("runtime/") and name in SCHEDULER:
+            outside = {symbol for symbol in undefined - defined if not symbol.startswith("core_text_")}
+            assert outside <= HARMLESS.get(name, set()), (path, outside)
+        if path.startswith("kernel/") and name != "kernel/libc":  # who owns the console goes on, too
+            assert not {symbol for symbol in undefined - defined if LIBGCC.match(symbol)}, path
+
+
 def test_run_says_what_there_is():
     for words, expected in (
         (("ARCH=vax",), "ARCH=vax: there are"),

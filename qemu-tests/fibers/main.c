@@ -105,6 +105,33 @@ static void test_own_stack(void)
 	CHECK(job.calls == FIBERS * 3 && job.broken == 0);
 }
 
+/* ---- what does not call back, with stackguard of some other stack: of g0, or of the call's own ---- */
+
+static void locks_and_unlocks(void *mutex)
+{
+	CHECK(socle_mutex_lock(mutex) == 0);
+	CHECK(socle_mutex_unlock(mutex) == 0);
+}
+
+static void test_everything(size_t stack_size)
+{
+	struct socle_foreign_attr attr = {.stack_size = stack_size};
+	struct everything e = {.chan = socle_chan_make(0, 0)};
+	int wrong = 0;
+
+	CHECK(socle_mutex_lock(&e.mutex) == 0);
+	socle_go(locks_and_unlocks, &e.mutex);
+	while (e.mutex.waiters.head == NULL)
+		socle_yield();
+	CHECK(socle_foreign_call_attr(&attr, everything_on_fiber, &e) == 0);
+	CHECK(socle_mutex_unlock(&e.mutex) == 0);
+	sleep_for_others();
+	for (int i = 0; i < e.tried; i++)
+		wrong += e.wrong[i];
+	CHECK(e.tried > 0 && wrong == 0 && e.thread_ran);
+	socle_chan_free(e.chan);
+}
+
 /* ---- panics, faults, turns ---- */
 
 static void panics(void *unused)
@@ -230,11 +257,14 @@ static void test_wait(void)
 static void all(void)
 {
 	test_refused();
+	test_everything(128 << 10); /* nobody was told of the fiber's stack */
 	add_all();
 	test_callbacks(count, 1);
 	test_callbacks(blocks, 2);
 	test_nested();
 	test_own_stack();
+	test_everything(0);
+	test_everything(128 << 10);
 	test_panic();
 	test_fault();
 	test_turn(0);

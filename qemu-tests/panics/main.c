@@ -139,8 +139,14 @@ FRAME(8192)
 FRAME(80192)
 FRAME(1048576)
 
-/* Cleanups have room to work in, though the stack was full. */
-static void formats(void *text) { snprintf(text, 64, "%.3f", 2.5); }
+/* Cleanups have room to work in, though the stack was full, also after they have caught a panic of their own. */
+static void panics_alone(void *unused) { socle_panic("in a cleanup%s", (char *)unused); }
+
+static void formats(void *text)
+{
+	if (socle_try(panics_alone, "", NULL) == -1)
+		snprintf(text, 64, "%.3f", 2.5);
+}
 
 static char formatted[64];
 
@@ -164,7 +170,19 @@ static __attribute__((noinline)) void use(size_t bytes)
 	__asm__ volatile("" : : "r"(frame) : "memory");
 }
 
-static void overflows(void *result)
+/* Whether frames all the way down to that address are good. */
+static __attribute__((noinline)) bool use_to(uintptr_t lowest)
+{
+	volatile char frame[128];
+	bool deeper;
+
+	frame[0] = 1;
+	deeper = (uintptr_t)frame < lowest || use_to(lowest);
+	return deeper && frame[0] == 1;
+}
+
+/* How many of 8 things are right. */
+static int overflows(void)
 {
 	struct socle_panic p = {0};
 	struct g *g = getg();
@@ -180,46 +198,106 @@ static void overflows(void *result)
 	formatted[0] = '\0';
 	right += socle_try(recurses_with_cleanup, NULL, &p) == -1 && strcmp(formatted, "2.500") == 0;
 	right += g->lo == lo && g->tcb.stack_limit == guard;
-	used = 0;
-	use(4096); /* the stack is of use again, to where it was */
-	right += used >= 2048;
-	*(int *)result += right == 8;
+	right += use_to(guard + 512); /* the stack is of use again, to its end */
+	return right;
 }
 
-static void many_overflows(void *result)
+struct rounds {
+	int rounds, right;
+	size_t lost; /* frames of memory, from the end of the first round on */
+};
+
+static void many_overflows(void *arg)
 {
-	for (int i = 0; i < 100; i++)
-		overflows(result);
+	struct rounds *r = arg;
+	size_t frames;
+
+	r->right = overflows() == 8;
+	frames = vm_frames_free();
+	for (int i = 1; i < r->rounds; i++)
+		r->right += overflows() == 8;
+	r->lost = frames - vm_frames_free();
+}
+
+/* Six overflows each. */
+static void test_rounds(int rounds)
+{
+	static const struct socle_go_attr small = {.name = "small", .stack_size = 8192};
+	struct rounds r = {.rounds = rounds};
+
+	CHECK(socle_go_attr(&small, many_overflows, &r) == 0);
+	wait_for_others();
+	CHECK(r.right == rounds && r.lost == 0);
 }
 
 static void test_overflow(void)
 {
-	static const struct socle_go_attr small = {.name = "small", .stack_size = 8192};
-	int right = 0;
+	size_t size = getg()->hi - getg()->lo; /* that some of the frames fit */
 
-	overflows(&right); /* of 64 or 256 KiB: but for the frame of 8 KiB */
-	right = 0;
-	CHECK(socle_go_attr(&small, many_overflows, &right) == 0);
-	wait_for_others();
-	CHECK(right == 100);
+	CHECK(overflows() == 8 - (size > 8192) - (size > 128 << 10));
+	test_rounds(20);
 }
 
 /* ---- traps in a goroutine ---- */
 
-static void divides(void *arg)
-{
-	(void)arg;
-#ifdef __arm__
-	__asm__ volatile("mov r0, #1\n\tmov r1, #0\n\tbl __aeabi_idiv0"
-			 :
-			 :
-			 : "r0", "r1", "r2", "r3", "r12", "lr", "memory");
-#else
-	volatile int zero = 0, one = 1;
+/* Volatile: 1 / x takes the compiler no division. */
+static volatile int zero, ten = 10, quotient = 6;
+static volatile unsigned unsigned_zero, unsigned_ten = 10;
+static volatile long long wide_zero, wide_ten = 10;
 
-	one /= zero;
-	(void)one;
+static void divides(void *unused)
+{
+	(void)unused;
+	quotient = ten / zero;
+}
+
+static void divides_unsigned(void *unused)
+{
+	(void)unused;
+	quotient = (int)(unsigned_ten / unsigned_zero);
+}
+
+static void takes_remainder(void *unused)
+{
+	(void)unused;
+	quotient = ten % zero;
+}
+
+static void takes_unsigned_remainder(void *unused)
+{
+	(void)unused;
+	quotient = (int)(unsigned_ten % unsigned_zero);
+}
+
+static void divides_wide(void *unused)
+{
+	(void)unused;
+	quotient = (int)(wide_ten / wide_zero);
+}
+
+static void check_division(socle_fn divide, const char *name)
+{
+	struct socle_panic p = {0};
+
+	CHECK(socle_try(divide, NULL, &p) == -1 && p.kind == SOCLE_PANIC_DIVIDE && strcmp(p.function, name) == 0 &&
+	      quotient == 6);
+}
+
+static void test_divisions(void)
+{
+	volatile int minus_seven = -7, two = 2;
+	volatile unsigned big = 4000000000u, three = 3;
+
+	check_division(divides, "divides");
+	check_division(divides_unsigned, "divides_unsigned");
+	check_division(takes_remainder, "takes_remainder");
+	check_division(takes_unsigned_remainder, "takes_unsigned_remainder");
+#ifdef __i386__
+	CHECK(socle_try(divides_wide, NULL, NULL) == -1); /* in libgcc's division */
+#else
+	check_division(divides_wide, "divides_wide");
 #endif
+	CHECK(minus_seven / two == -3 && minus_seven % two == -1 && big / three == 1333333333u && big % three == 1);
 }
 
 static void undefined(void *arg)
@@ -246,7 +324,6 @@ static void test_traps(void)
 
 	CHECK(socle_try(read_null, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY && p.address == 8);
 	CHECK(strcmp(p.function, "read_null") == 0);
-	CHECK(socle_try(divides, NULL, &p) == -1 && p.kind == SOCLE_PANIC_DIVIDE);
 	CHECK(socle_try(undefined, NULL, &p) == -1 && p.kind == SOCLE_PANIC_ILLEGAL);
 	CHECK(strcmp(p.function, "undefined") == 0);
 	CHECK(socle_try(nowhere, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY && p.address == 16);
@@ -363,6 +440,7 @@ static void all(void)
 	test_registers();
 	test_overflow();
 	test_traps();
+	test_divisions();
 	test_foreign();
 	test_trim();
 }
@@ -376,6 +454,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "foreign") == 0)
 		socle_foreign_call(panic_itself, NULL);
 	repeatedly(all);
+	test_rounds(10000 / 6 + 1);
 	test_many_foreign();
 	return finish();
 }

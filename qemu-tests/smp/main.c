@@ -1,7 +1,8 @@
 /*
  * Goroutines, their channels, foreign calls, callbacks, faults and sleeps on all CPUs at once. Argument: how often more
  * than usual; or `together N` (with chaos=SEED, or it takes long): until there were N contained foreign faults, N overflows
- * of goroutines and N preemptions, on all CPUs together. None is lost. `panic`: nobody catches what all CPUs raise at once.
+ * of goroutines and N preemptions, on all CPUs together. None is lost. `spread`: how long work takes to come to all CPUs,
+ * where time counts instructions. `panic`: nobody catches what all CPUs raise at once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,8 @@ static void run_job(void *arg)
 	socle_waitgroup_done(&running);
 }
 
-static void run_together(int n, void (*fn)(unsigned worker))
+/* Whether all were started; `wrong` counts what went wrong. */
+static bool run_all(int n, void (*fn)(unsigned worker))
 {
 	static struct job jobs[64];
 	int started = 0;
@@ -41,8 +43,13 @@ static void run_together(int n, void (*fn)(unsigned worker))
 		jobs[i] = (struct job){fn, (unsigned)i};
 		started += socle_go(run_job, &jobs[i]) == 0;
 	}
-	CHECK(started == n);
 	socle_waitgroup_wait(&running);
+	return started == n;
+}
+
+static void run_together(int n, void (*fn)(unsigned worker))
+{
+	CHECK(run_all(n, fn));
 	CHECK(wrong == 0);
 }
 
@@ -68,20 +75,51 @@ static void meets(unsigned worker)
 		arch_pause();
 }
 
-static void test_spread(void)
+/* Whether each CPU ran one of them. */
+static bool spread(void)
 {
-	int64_t start = socle_now();
 	unsigned all = 0, n = (unsigned)socle_ncpu();
 
 	here = 0;
 	memset(seen_on, 0, sizeof seen_on);
-	run_together((int)n, meets);
+	if (!run_all((int)n, meets))
+		return false;
 	for (unsigned cpu = 0; cpu < n; cpu++)
 		all += seen_on[cpu] == 1;
-	CHECK(all == n || chaos_random() != 0); /* whose short turns let one CPU do it for two */
-	if (n == 1)
-		return;
-	printf("spread over %u CPUs, and together again, in %d us\n", n, (int)((socle_now() - start) / 1000));
+	return all == n;
+}
+
+/* The host may stop a CPU for so long that another comes to run two of them, as do the short turns of chaos. */
+static void test_spread(void)
+{
+	bool did = false;
+
+	for (int i = 0; i < 20 && !did; i++)
+		did = spread();
+	CHECK(did);
+	if (!one_cpu())
+		printf("spread over %d CPUs\n", socle_ncpu());
+}
+
+/* When the others sleep; when they have just run out of work. */
+static void test_spread_time(void)
+{
+	int64_t longest = 0;
+	int right = 0;
+
+	for (int i = 0; i < 100; i++) {
+		int64_t start, took;
+
+		if (i % 2 == 0)
+			socle_sleep(MS);
+		start = socle_now();
+		right += spread();
+		took = socle_now() - start;
+		longest = took > longest ? took : longest;
+	}
+	CHECK(right == 100);
+	CHECK(longest < MS);
+	printf("spread over %d CPUs, and together again, in at most %d us\n", socle_ncpu(), (int)(longest / 1000));
 }
 
 /* ---- Nobody waits who could run while a CPU is idle ---- */
@@ -94,7 +132,7 @@ static atomic_bool missed;
 /* As if a spin lock were held no tick takes the CPU away: whoever is readied and not seen to at once never runs. */
 static void wait_on_cpu(unsigned until)
 {
-	int64_t end = socle_now() + 1000 * MS;
+	int64_t end = socle_now() + 10000 * MS; /* for ever, but that the host may be busy */
 
 	arrived++;
 	while (arrived < until && !missed) {
@@ -199,9 +237,20 @@ static void receives(void)
 	}
 }
 
+/* What waits just then loses the unused part of its stack. */
+static void trims(void)
+{
+	while (senders > 0) {
+		socle_stack_trim();
+		socle_sleep(10000);
+	}
+}
+
 static void sends_or_receives(unsigned worker)
 {
-	if (worker % 2 == 0)
+	if (worker == WORKERS)
+		trims();
+	else if (worker % 2 == 0)
 		sends(worker);
 	else
 		receives();
@@ -213,7 +262,7 @@ static void test_channels(void)
 		pipes[i] = socle_chan_make(sizeof(uintptr_t), (size_t)i * 20);
 	senders = WORKERS / 2;
 	sent = received = 0;
-	run_together(WORKERS, sends_or_receives);
+	run_together(WORKERS + 1, sends_or_receives);
 	CHECK(sent == received && sent > 0);
 	for (int i = 0; i < 3; i++)
 		socle_chan_free(pipes[i]);
@@ -585,6 +634,10 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "panic") == 0)
 		run_together(socle_ncpu(), panics_with_others);
+	if (argc == 2 && strcmp(argv[1], "spread") == 0) {
+		test_spread_time();
+		return finish();
+	}
 	if (argc > 2) {
 		wanted = (unsigned)atoi(argv[2]);
 		test_together();

@@ -110,6 +110,36 @@ static void locks(struct coroutine *self)
 		pthread_mutex_unlock(self->arg);
 }
 
+/* Each is one that foreign code may call, or that must say that it may not. The mutex is locked, and somebody waits. */
+static void calls_everything(struct coroutine *self)
+{
+	struct everything *e = self->arg;
+	struct socle_foreign_attr attr = {.stack_size = 128 << 10};
+	int n = 0;
+
+#define SAYS(error, call) (e->wrong[n++] = (call) != -1 || errno != (error))
+	e->wrong[n++] = socle_ncpu() < 1 || socle_id() == 0 || socle_now() <= 0;
+	e->wrong[n++] = socle_foreign_thread(NULL, set, &e->thread_ran) != 0;
+	SAYS(EINVAL, socle_foreign_thread(NULL, NULL, NULL));
+	SAYS(EBUSY, socle_mutex_trylock(&e->mutex));
+	SAYS(EPERM, socle_mutex_lock(&e->mutex));
+	SAYS(EPERM, socle_mutex_unlock(&e->mutex));
+	SAYS(EPERM, socle_go(set, NULL));
+	SAYS(EPERM, socle_chan_send(e->chan, NULL));
+	SAYS(EPERM, socle_chan_recv(e->chan, NULL));
+	SAYS(EPERM, socle_sleep(1));
+	SAYS(EPERM, socle_select(NULL, 0, 0));
+	SAYS(EPERM, socle_rwlock_rdlock(&e->rwlock));
+	SAYS(EPERM, socle_cond_signal(&e->cond));
+	SAYS(EPERM, socle_waitgroup_wait(&e->waitgroup));
+	SAYS(EPERM, socle_once(&e->once, set, NULL));
+	SAYS(EPERM, socle_sem_wait(&e->sem));
+	SAYS(EPERM, socle_sem_post(&e->sem));
+	SAYS(EPERM, socle_foreign_call_attr(&attr, set, NULL));
+	e->tried = n;
+}
+
+void everything_on_fiber(void *e) { run_plain(calls_everything, e); }
 void panic_on_fiber(void *unused) { run_plain(panics, unused); }
 void lock_on_fiber(void *mutex) { run_plain(locks, mutex); }
 void spin_on_fiber(void *stop) { run_plain(spins, stop); }

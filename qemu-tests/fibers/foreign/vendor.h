@@ -31,6 +31,21 @@ struct step {
 };
 void run_step(void *step);
 
+/* Calls what is public and does not call back, from the first stack. */
+struct everything {
+	struct socle_mutex mutex; /* locked by the caller, with somebody waiting */
+	socle_chan *chan;
+	struct socle_rwlock rwlock;
+	struct socle_cond cond;
+	struct socle_waitgroup waitgroup;
+	struct socle_once once;
+	struct socle_sem sem;
+	bool thread_ran; /* a foreign thread that it starts */
+	int tried;
+	bool wrong[32]; /* was not what socle.h says */
+};
+void everything_on_fiber(void *everything);
+
 void spin_on_fiber(void *stop);	 /* on the first: until *(volatile bool *)stop, at most a second */
 void lock_on_fiber(void *mutex); /* a pthread_mutex_t */
 void fail_on_fiber(void *unused);

@@ -1,0 +1,13 @@
+/* Runs before the others are started: a good place to lie about them. */
+#include "arch/x86/x86.h"
+#include "socle.h"
+
+void socle_foreign_init(struct g *g0)
+{
+	uintptr_t lo, hi;
+
+	socle_g_bounds(g0, &lo, &hi);
+	socle_g_set_stackguard(g0, lo + 8192);
+	acpi_apic_ids[acpi_apics++] = acpi_apic_ids[1];
+	acpi_apic_ids[1] = 77;
+}
