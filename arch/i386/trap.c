@@ -61,12 +61,12 @@ static void handle_nested(struct cpu *cpu, struct task *current, struct trap *t)
 
 /* An exception in its own handler finds that task busy, and what arrives is a double fault, or a general protection
  * exception that names the task. Reports want what it was at first (whose error code is lost). */
-static void name_blocked_vector(struct cpu *cpu, uint32_t link, struct arch_regs *regs)
+static __attribute__((noinline)) void name_blocked_vector(uint32_t link, struct arch_regs *regs)
 {
-	struct task *interrupted = (struct task *)cpu_selected_tss(cpu, link);
+	const struct task *interrupted = (const struct task *)regs->tss;
 	bool was_busy = regs->vector == VECTOR_PROTECTION && (regs->error & ~7u) == (link & 0xffff);
 
-	if (interrupted == &cpu->main || interrupted->vector >= FIRST_IRQ)
+	if (interrupted->vector >= FIRST_IRQ)
 		return;
 	if (!was_busy && regs->vector != VECTOR_DOUBLE_FAULT)
 		return;
@@ -74,12 +74,17 @@ static void name_blocked_vector(struct cpu *cpu, uint32_t link, struct arch_regs
 	regs->error = 0;
 }
 
-static void handle_exception(struct cpu *cpu, struct task *task, struct trap *t)
+/* Not inlined, so that interrupts need not pay for what it needs. */
+static __attribute__((noinline)) void handle_exception(struct cpu *cpu, struct task *task, struct trap *t)
 {
 	struct arch_regs *regs = t->regs;
 
+	regs->cr2 = read_cr2();
+	regs->error = task->error;
+	task->error = 0;
 	cpu->fault_stack = *task->stack == cpu->fault_top ? cpu->double_stack : cpu->fault_top;
-	name_blocked_vector(cpu, task->tss.link, regs);
+	if (regs->tss != &cpu->main.tss)
+		name_blocked_vector(task->tss.link, regs);
 	exception_describe(t, regs->vector, regs->error, regs->cr2);
 	if (cpu->depth++ > 0)
 		handle_nested(cpu, task, t);
@@ -92,7 +97,7 @@ void trap_enter(struct task *task)
 {
 	struct cpu *cpu = this_cpu();
 	struct tss *tss = cpu_selected_tss(cpu, task->tss.link);
-	struct arch_regs regs = {.tss = tss, .vector = task->vector, .error = task->error, .cr2 = read_cr2()};
+	struct arch_regs regs = {.tss = tss, .vector = task->vector};
 	struct trap t = {
 		.sp = tss->esp,
 		.fp = tss->ebp,
@@ -101,7 +106,6 @@ void trap_enter(struct task *task)
 		.regs = &regs,
 	};
 
-	task->error = 0;
 	settle_return(cpu, tss);
 	t.pc = tss->eip;
 	if (task->vector < FIRST_IRQ)
