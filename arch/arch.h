@@ -34,6 +34,7 @@ struct tcb {
 /* What a port says of a trap. Filled by the port, judged by kernel_trap(). */
 enum trap_kind {
 	TRAP_MEMORY,  /* page fault, data or prefetch abort: addr and access are valid */
+	TRAP_ADDRESS, /* a wild pointer too, but the processor does not say where it points */
 	TRAP_DIVIDE,  /* integer division by zero or overflow */
 	TRAP_ILLEGAL, /* undefined instruction */
 	TRAP_FLOAT,   /* unmasked floating-point exception */

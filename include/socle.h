@@ -33,8 +33,8 @@ struct socle_go_attr {
 			    * 8 KiB to 1 GiB (256 MiB on 32 bits), otherwise EINVAL. Backed page by page as it is touched */
 };
 
-/* Starts a goroutine that runs fn(arg). 0, or -1: ENOMEM (no frames), EAGAIN (no addresses left for a stack), EINVAL,
- * EPERM (called from foreign code). */
+/* Starts a goroutine that runs fn(arg); attr NULL is as all zero. 0, or -1: ENOMEM (no frames), EAGAIN (no addresses left
+ * for a stack), EINVAL, EPERM (called from foreign code). */
 int socle_go(socle_fn fn, void *arg);
 int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg);
 
@@ -56,7 +56,7 @@ unsigned long socle_id(void);
 typedef struct socle_chan socle_chan;
 
 /* A channel of elements of elem_size bytes, of which it holds `capacity` before a sender waits. 0: unbuffered.
- * NULL: ENOMEM, EINVAL (size * capacity overflows). */
+ * NULL: ENOMEM, EINVAL (elem_size, or its product with capacity, is no size). */
 socle_chan *socle_chan_make(size_t elem_size, size_t capacity);
 
 /* Waits until the element is handed over or in the buffer. 0, or -1: EPIPE (closed, before or while waiting),
@@ -99,8 +99,8 @@ struct socle_case {
 /* Waits until at least one of the n cases can be done, does one, and returns its index; among several each is as likely
  * as the others. A closed channel is ready. The same channel may be in several cases; a select does not meet itself.
  * deadline: a time of socle_now(); 0 polls; SOCLE_FOREVER waits, and with no channel at all it never returns.
- * -1: ETIMEDOUT (the deadline came first), EINVAL (n is not 0 to SOCLE_SELECT_MAX), EPERM (foreign code). Uses up to
- * 1 KiB of stack and 80 bytes a case. */
+ * -1: ETIMEDOUT (the deadline came first), EINVAL (n is not 0 to SOCLE_SELECT_MAX, or an op is neither), EPERM (foreign
+ * code). Uses up to 1 KiB of stack and 80 bytes a case. */
 int socle_select(struct socle_case *cases, int n, int64_t deadline);
 
 /* ---- Synchronisation (Go's sync, and a semaphore) ----
@@ -237,6 +237,7 @@ enum {
 }; /* fn only computes: half the price. If it calls back, or panics, the image ends and says
 				* so. After a contained fault the floating-point control words are the defaults */
 
+/* As an argument, NULL is as all zero. */
 struct socle_foreign_attr {
 	size_t stack_size; /* 0: the thread's g0 as it is. Otherwise a stack of its own for this call, 64 KiB to 1 GiB
 			    * (256 MiB on 32 bits), backed as it is touched; callbacks and calls inside it use it too */
@@ -258,7 +259,7 @@ int socle_foreign_call_leaf(socle_fn fn, void *arg) __asm__("arch_call_leaf");
 int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, void *arg);
 static inline int socle_foreign_call_attr(const struct socle_foreign_attr *attr, socle_fn fn, void *arg)
 {
-	if (attr->flags == SOCLE_NOCALLBACK && attr->stack_size == 0 && attr->fault == NULL)
+	if (attr != NULL && attr->flags == SOCLE_NOCALLBACK && attr->stack_size == 0 && attr->fault == NULL)
 		return socle_foreign_call_leaf(fn, arg);
 	return socle_foreign_call_with(attr, fn, arg);
 }
@@ -339,7 +340,9 @@ struct socle_cleanup { /* the caller's memory; the fields are not to be touched 
 };
 
 /* fn(arg) runs if a panic or socle_exit() leaves the caller before the pop; last pushed, first run. pop takes off the last
- * one pushed and, if `execute`, runs it. */
+ * one pushed and, if `execute`, runs it. A panic in fn ends fn; of several panics the last one is told, and an exit goes on
+ * after it. After an overflow a few KiB are there for cleanups: one that overflows too is ended by that, but if it has
+ * pushed cleanups itself, the image ends. */
 void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg);
 void socle_cleanup_pop(struct socle_cleanup *c, int execute);
 

@@ -80,6 +80,7 @@ static void test_errors(void)
 	}
 	errno = 0;
 	CHECK(socle_go(NULL, NULL) == -1 && errno == EINVAL);
+	CHECK(socle_go_attr(NULL, nothing, NULL) == 0);
 	CHECK(socle_chan_make(SIZE_MAX / 2, 3) == NULL && errno == EINVAL);
 	CHECK(socle_chan_make(SIZE_MAX / 4, 1) == NULL && errno == ENOMEM);
 	CHECK(socle_chan_send(NULL, NULL) == -1 && errno == EINVAL);
@@ -104,6 +105,33 @@ static void __attribute__((noinline)) use_stack(size_t depth)
 }
 
 static void use_most(void *size) { use_stack(*(size_t *)size - 4096); }
+
+/* The largest that there are, from the far end: 1 GiB, 256 MiB on 32 bits. */
+static void use_ends(void *size)
+{
+	struct socle_stack_info stack;
+	volatile char *lowest;
+
+	CHECK(socle_stack_query(NULL, &stack) == 0 && stack.hi - stack.lo > *(size_t *)size - PAGE_SIZE);
+	lowest = (volatile char *)stack.lo;
+	lowest[0] = 1;
+	lowest[(stack.hi - stack.lo) / 2] = 2;
+	reached += lowest[0] + lowest[(stack.hi - stack.lo) / 2];
+}
+
+static void test_largest(void)
+{
+	size_t size = (size_t)(sizeof(void *) == 8 ? 1024 : 256) << 20;
+	struct socle_go_attr attr = {.name = "largest", .stack_size = size + 1};
+
+	errno = 0;
+	CHECK(socle_go_attr(&attr, use_ends, &size) == -1 && errno == EINVAL);
+	attr.stack_size = size;
+	reached = 0;
+	CHECK(socle_go_attr(&attr, use_ends, &size) == 0);
+	wait_for_others();
+	CHECK(reached == 3);
+}
 
 static void test_sizes(void)
 {
@@ -407,6 +435,7 @@ static void in_any_order(void)
 {
 	test_errors();
 	test_sizes();
+	test_largest();
 	test_receiver_waits();
 	test_buffered();
 	test_capacity();

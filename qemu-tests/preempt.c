@@ -52,6 +52,60 @@ static void test_turns(void)
 	CHECK(count[0] > 0 && count[1] > 0);
 }
 
+/* ---- a loop at the end of its stack, or where what saves its registers reaches a page that is not there yet ---- */
+
+struct place {
+	bool page;   /* above the first page's end, not above stackguard */
+	unsigned at; /* bytes */
+	volatile unsigned long rounds;
+};
+
+static atomic_uint spoilt;
+
+/* Checked, so no deeper than stackguard less the small frame that is compared without its size. */
+static __attribute__((noinline)) void spins_below(uintptr_t sp, volatile unsigned long *rounds)
+{
+	volatile uintptr_t canary = sp ^ (uintptr_t)&canary;
+
+	if ((uintptr_t)&canary > sp)
+		spins_below(sp, rounds);
+	else
+		while (!stop)
+			++*rounds;
+	spoilt += canary != (sp ^ (uintptr_t)&canary);
+}
+
+static void spins_at(void *arg)
+{
+	struct place *p = arg;
+	const struct g *g = getg();
+	uintptr_t from = p->page ? (uintptr_t)(g->stack + 1) - PAGE_SIZE : g->tcb.stack_limit;
+
+	spins_below(from + p->at, &p->rounds);
+}
+
+static void test_end_of_stack(void)
+{
+	static const struct socle_go_attr smallest = {.name = "smallest", .stack_size = 8192};
+	struct place places[] = {
+		{.at = 64}, {.at = 200}, {.at = 600}, {.page = true, .at = 160}, {.page = true, .at = 900}};
+	enum { PLACES = sizeof places / sizeof places[0] };
+	int64_t end = socle_now() + 5000 * MS;
+	int spun = 0;
+
+	stop = false;
+	for (int i = 0; i < PLACES; i++)
+		CHECK(socle_go_attr(i % 2 ? NULL : &smallest, spins_at, &places[i]) == 0);
+	for (int i = 0; i < PLACES; i++) {
+		while (places[i].rounds == 0 && socle_now() < end)
+			let_others_run();
+		spun += places[i].rounds > 0;
+	}
+	stop = true;
+	wait_for_others();
+	CHECK(spun == PLACES && spoilt == 0);
+}
+
 /* ---- a turn that ends in a yield ---- */
 
 static volatile unsigned long yields;
@@ -217,6 +271,7 @@ static void test_quiet(void)
 static void all(void)
 {
 	test_sleeper();
+	test_end_of_stack();
 	test_turns();
 	test_yields();
 	test_registers();

@@ -600,6 +600,38 @@ static void test_callbacks(void)
 	}
 }
 
+/* ---- wrong arguments: nothing is done, nothing stays locked ---- */
+
+static int select_error(struct socle_case *cases, int n)
+{
+	errno = 0;
+	return socle_select(cases, n, 0) == -1 ? errno : 0;
+}
+
+static void test_wrong(void)
+{
+	socle_chan *chan[3] = {socle_chan_make(4, 1), socle_chan_make(4, 1), socle_chan_make(4, 1)};
+	enum { MANY = 12 };
+	struct socle_case cases[MANY];
+	int x = 5, wrong = 0;
+
+	CHECK(select_error(cases, -1) == EINVAL && select_error(cases, SOCLE_SELECT_MAX + 1) == EINVAL);
+	CHECK(select_error(NULL, 1) == EINVAL);
+	for (int n = 1; n <= MANY; n++)
+		for (int i = 0; i < n; i++) {
+			for (int j = 0; j < n; j++)
+				cases[j] = (struct socle_case)RECV(chan[j * 3 / MANY], &x);
+			cases[i].op = i % 2 ? 2 : -1;
+			wrong += select_error(cases, n) != EINVAL;
+		}
+	CHECK(wrong == 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK(socle_chan_send(chan[i], &x) == 0);
+		socle_chan_free(chan[i]);
+	}
+	CHECK(socle_chan_make(SIZE_MAX, 0) == NULL && errno == EINVAL);
+}
+
 /* What must come out the same in whatever order goroutines run: for chaos. */
 static void in_any_order(void)
 {
@@ -614,6 +646,7 @@ static void in_any_order(void)
 	test_many();
 	test_crowd();
 	test_callbacks();
+	test_wrong();
 	wait_for_others();
 }
 

@@ -12,7 +12,8 @@ socle_chan *socle_chan_make(size_t elem_size, size_t capacity)
 	socle_chan *c;
 	size_t bytes;
 
-	if (__builtin_mul_overflow(elem_size, capacity, &bytes) || __builtin_add_overflow(bytes, sizeof *c, &bytes)) {
+	if (elem_size > PTRDIFF_MAX || __builtin_mul_overflow(elem_size, capacity, &bytes) ||
+	    __builtin_add_overflow(bytes, sizeof *c, &bytes)) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -51,6 +52,8 @@ static ALWAYS_INLINE int send(socle_chan *c, const void *elem, size_t size)
 {
 	int error;
 
+	if (size > 0)
+		(void)*(const volatile char *)elem; /* NULL: now, before the lock */
 	lock_first(&c->lock);
 	error = try_send(c, elem, size, NULL);
 	return error != WOULD_WAIT ? error : wait(c, &c->senders, (void *)elem, "sending on channel");

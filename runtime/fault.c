@@ -3,8 +3,8 @@
  * panics; or it is nobody's, and the image ends with a report. Runs on handlers' stacks and on the slack under a
  * stackguard: nothing here is checked, takes a lock or allocates.
  *
- * A goroutine that has run out of its stack needs some to panic on, for its cleanups above all: so the stack is
- * extended into its guard until the panic is caught (HotSpot's yellow zone).
+ * A goroutine that has run out of its stack needs some to run its cleanups on: so the stack is extended into its guard
+ * until the panic is caught (HotSpot's yellow zone).
  */
 #include <errno.h>
 
@@ -21,7 +21,7 @@ static bool in_fixed_guard(uintptr_t address)
 	return false;
 }
 
-/* A frame so large that it stepped over the guard: SP is not on the stack that it belongs to. */
+/* A frame that reaches into the guard, or so large that it stepped over it: SP is not on the stack that it belongs to. */
 bool left_stack(const struct trap *t)
 {
 	const struct g *g = (const struct g *)t->tcb;
@@ -33,12 +33,18 @@ bool left_stack(const struct trap *t)
 	return t->sp < b.lo || t->sp > b.hi;
 }
 
+/* NULL for an object, in a public function that has not begun yet: no lock is held. */
+static bool null_argument(const struct trap *t, const struct g *g)
+{
+	return t->kind == TRAP_MEMORY && t->addr < PAGE_SIZE && g->locks == 0;
+}
+
 /* ---- Foreign calls ---- */
 
 /* Why not, in words; NULL: it can. */
 static const char *why_not_contained(const struct trap *t, const struct g *g0)
 {
-	if (in_core(t->pc) &&
+	if (in_core(t->pc) && !null_argument(t, g0) &&
 	    t->kind != TRAP_DIVIDE) /* on ARM the pc of a division may be its caller's; we never do it */
 		return "in the runtime's own code";
 	if (g0->m->current->libc_locks > 0)
@@ -114,6 +120,7 @@ static const struct {
 	const char *message;
 } panics[] = {
 	[TRAP_MEMORY] = {SOCLE_PANIC_MEMORY, "invalid memory access"},
+	[TRAP_ADDRESS] = {SOCLE_PANIC_MEMORY, "invalid memory access"},
 	[TRAP_DIVIDE] = {SOCLE_PANIC_DIVIDE, "division by zero"},
 	[TRAP_ILLEGAL] = {SOCLE_PANIC_ILLEGAL, "undefined instruction"},
 	[TRAP_FLOAT] = {SOCLE_PANIC_OTHER, "floating-point error"},
@@ -124,23 +131,25 @@ static const struct {
  * on x86_64 too); where the stack ends if SP is beyond that. */
 static uintptr_t panic_sp(const struct g *g, const struct trap *t, uintptr_t lo)
 {
-	return t->sp - 128 > lo && t->sp <= g->hi ? t->sp - 128 : lo;
+	return t->sp > lo + 128 && t->sp <= g->hi ? t->sp - 128 : lo;
 }
 
 /* A trap in goroutine code. Nobody to catch it, a lock held, or a fault of ours: the image ends instead. */
 static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 {
 	struct g *g = (struct g *)t->tcb;
-	uintptr_t lo;
+	uintptr_t sp;
 
 	if (g == NULL || g->m == NULL || on_g0(g) || g->try == NULL || t->kind == TRAP_FATAL)
 		return false;
 	if (g->locks > 0 || g->libc_locks > 0 || g->m->p == NULL ||
-	    (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY))
+	    (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY && !null_argument(t, g)))
 		return false;
-	lo = g->lo;
+	sp = panic_sp(g, t, g->lo);
 	if (overflow) {
-		if (stack_extend(g, true) < 0)
+		if (unwinds_at_once(g))
+			sp = try_sp(g);
+		else if (stack_extend(g, true) < 0)
 			return false;
 		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", t->addr, t->pc);
 	} else if (at == STACK_OUT_OF_MEMORY) {
@@ -151,7 +160,7 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0,
 			   t->pc);
 	}
-	arch_redirect(t, panic_sp(g, t, lo), panic_raised, g);
+	arch_redirect(t, sp, panic_raised, g);
 	return true;
 }
 
@@ -165,6 +174,18 @@ static bool cannot_panic(const struct g *g)
 	return g->panicking || g->locks + g->libc_locks > 0 || (!on_g0(g) && g->m->p == NULL);
 }
 
+/* How far below SP one instruction goes and leaves it as it was when it faults: a push, into the red zone, or
+ * arch_touch_stack() and what vm.c touches. */
+#define BELOW_SP 2048
+
+/* Not just any wild pointer that happens to point into a guard. */
+static bool is_overflow(const struct trap *t, enum stack_fault at)
+{
+	if (t->kind != TRAP_MEMORY && t->kind != TRAP_ADDRESS)
+		return false;
+	return left_stack(t) || ((at == STACK_GUARD_HIT || in_fixed_guard(t->addr)) && t->sp - t->addr <= BELOW_SP);
+}
+
 bool runtime_fault(struct trap *t)
 {
 	struct g *g = (struct g *)t->tcb;
@@ -175,7 +196,7 @@ bool runtime_fault(struct trap *t)
 		at = stack_fault(t->addr, cannot_panic(g));
 	if (at == STACK_GROWN)
 		return true;
-	overflow = t->kind == TRAP_MEMORY && (at == STACK_GUARD_HIT || in_fixed_guard(t->addr) || left_stack(t));
+	overflow = is_overflow(t, at);
 	if (foreign_fault(t, at, overflow) || goroutine_fault(t, at, overflow))
 		return true;
 	if (overflow)
@@ -206,6 +227,20 @@ static void report_overflow(void *arg)
 		 (size_t)(o->g->hi - o->g->lo));
 }
 
+/* Returns if there is nothing to run the cleanups on. */
+static void raise_overflow(struct g *g, size_t frame, uintptr_t pc)
+{
+	bool at_once = unwinds_at_once(g);
+
+	if (!at_once && stack_extend(g, false) < 0)
+		return;
+	fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
+	g->panic.frame = frame;
+	if (at_once)
+		unwind_at_once(g);
+	panic_raised(g);
+}
+
 /* On a goroutine that is an overflow, told before a byte of the frame is touched; on g0 the guard is wrong or the system
  * stack is used up: Go's "morestack on g0". */
 void runtime_overflow(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
@@ -219,11 +254,8 @@ void runtime_overflow(size_t frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 			 "morestack on g0: %s wants a frame of %zu bytes; SP %p, stackguard %p, bounds [%p, %p)",
 			 symbol_name(pc, &offset), frame, (void *)sp, (void *)g->tcb.stack_limit, (void *)g->lo,
 			 (void *)g->hi);
-	if (g->try != NULL && g->locks == 0 && g->libc_locks == 0 && stack_extend(g, false) == 0) {
-		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
-		g->panic.frame = frame;
-		panic_raised(g);
-	}
+	if (g->try != NULL && g->locks == 0 && g->libc_locks == 0)
+		raise_overflow(g, frame, pc);
 	arch_call_on(&g->m->g0.tcb, report_overflow, &o);
 	__builtin_unreachable();
 }

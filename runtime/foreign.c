@@ -61,7 +61,7 @@ static SOCLE_UNCHECKED NOINLINE _Noreturn void frames_skipped(const struct g *g)
 	const char *name = "a function";
 	size_t offset = 1;
 
-	while (c != NULL && may_lie_at(g, (uintptr_t)c) && c->callback == NULL)
+	while (c != NULL && may_lie_at(g, (uintptr_t)c) && c->callback == ANOTHER_STACK)
 		c = c->outer;
 	if (c != NULL && may_lie_at(g, (uintptr_t)c))
 		name = symbol_name((uintptr_t)c->callback, &offset);
@@ -118,9 +118,10 @@ static ALWAYS_INLINE int call_on_g0(struct g *g, const struct socle_foreign_attr
 }
 
 /* Unchecked, like all that foreign code may call: it may stand on a fiber, and stackguard is of g0. */
+static const struct socle_foreign_attr plain;
+
 SOCLE_UNCHECKED int socle_foreign_call(socle_fn fn, void *arg)
 {
-	static const struct socle_foreign_attr plain;
 	struct g *g = getg();
 
 	if (!on_g0(g))
@@ -155,7 +156,7 @@ SOCLE_UNCHECKED void move_g0(struct g *g, struct crossing *c, struct bounds to)
 {
 	struct g *g0 = &g->m->g0;
 
-	enter_crossing(g, c, NULL);
+	enter_crossing(g, c, ANOTHER_STACK);
 	c->bounds = (struct bounds){g0->lo, g0->hi};
 	c->stack_limit = g0->tcb.stack_limit;
 	g0->lo = to.lo;
@@ -181,7 +182,7 @@ SOCLE_UNCHECKED void leave_crossing(struct g *g)
 
 	g->crossings = c->outer;
 	m->g0.tcb.sp = c->g0_sp;
-	if (c->callback == NULL) {
+	if (c->callback == ANOTHER_STACK) {
 		move_g0_back(&m->g0, c);
 	} else if (--g->callbacks == 0) {
 		g->locked_m = NULL;
@@ -219,6 +220,8 @@ int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, 
 
 	if (require_goroutine() < 0)
 		return -1;
+	if (attr == NULL)
+		attr = &plain;
 	if (attr->flags & ~(unsigned)SOCLE_NOCALLBACK)
 		return refuse(EINVAL);
 	if (attr->stack_size == 0)

@@ -7,6 +7,9 @@
  * resuming that context is to return from the call. Callbacks in between are left by putting g0 back, crossing by
  * crossing, as it was: the frames of foreign code on it are abandoned, and both saved SPs end where they were.
  *
+ * socle_exit() leaves all tries, from the innermost to the last, and the cleanups on the way run within those that they
+ * were pushed in. A panic in one of them ends there, and the exit goes on (as Go's Goexit).
+ *
  * A panic that nobody catches ends the image at once, with its report; what cleanups would tidy up goes with it.
  *
  * Rejected: setjmp (arch_call_on has all of it), unwinding by tables (foreign frames have none, and a table for each
@@ -26,7 +29,7 @@ try {
 	void *context; /* to resume: returns from arch_call_on() in socle_try() */
 	struct socle_panic *out;
 	bool panicked;
-	bool panicking; /* by a trap or an overflow, whose cleanup this try is in: it goes on afterwards */
+	bool panicking, extended, exiting; /* what this try is in: a cleanup of a trap, an extended stack, an exit */
 	socle_fn fn;
 	void *arg;
 };
@@ -50,6 +53,8 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 			.crossings = g->crossings,
 			.libc_locks = g->libc_locks,
 			.panicking = g->panicking,
+			.extended = g->lo != g->stack->lo,
+			.exiting = g->exiting,
 			.out = out,
 			.fn = fn,
 			.arg = arg};
@@ -61,8 +66,10 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 	g->tcb.sp = sp;
 	if (!t.panicked)
 		return 0;
-	if (!g->panicking)
+	if (!t.extended)
 		stack_retract(g);
+	if (g->exiting && !t.exiting)
+		socle_exit(); /* the rest of it */
 	return -1;
 }
 
@@ -89,37 +96,82 @@ void socle_cleanup_pop(struct socle_cleanup *c, int execute)
 		c->fn(c->arg);
 }
 
-/* Each is taken off the list before it runs: one that panics itself goes on with the rest. */
-void run_cleanups(struct g *g, const struct socle_cleanup *until)
+static struct socle_cleanup *take_cleanup(struct g *g)
+{
+	struct socle_cleanup *c = g->cleanups;
+
+	g->cleanups = c->next;
+	return c;
+}
+
+static void run_cleanups(struct g *g, const struct socle_cleanup *until)
 {
 	while (g->cleanups != until) {
-		struct socle_cleanup *c = g->cleanups;
+		struct socle_cleanup *c = take_cleanup(g);
 
-		g->cleanups = c->next;
 		c->fn(c->arg);
 	}
 }
 
+void leave_tries(struct g *g)
+{
+	g->exiting = true;
+	for (; g->try != NULL; g->try = g->try->outer)
+		run_cleanups(g, g->try->cleanups);
+	run_cleanups(g, NULL);
+}
+
 /* ---- Panicking ---- */
 
-/* On the goroutine's stack, below all that is to be given up. */
+/* Whether nothing of what is to be given up is needed any more. Then that takes no stack: how a second overflow is caught,
+ * in a cleanup of the first. On any stack. */
+SOCLE_UNCHECKED bool unwinds_at_once(const struct g *g)
+{
+	return g->cleanups == g->try->cleanups && g->crossings == g->try->crossings;
+}
+
+static SOCLE_UNCHECKED void note_panic(const struct g *g, struct try *t)
+{
+	t->panicked = true;
+	if (t->out != NULL)
+		*t->out = g->panic;
+}
+
+static SOCLE_UNCHECKED _Noreturn void resume_try(struct g *g, struct try *t)
+{
+	g->panicking = t->panicking;
+	g->tcb.sp = t->context;
+	arch_resume(&g->tcb);
+}
+
+SOCLE_UNCHECKED void unwind_at_once(struct g *g)
+{
+	note_panic(g, g->try);
+	resume_try(g, g->try);
+}
+
+/* On the goroutine's stack, below all that is to be given up. A cleanup that panics is done, and its panic takes the
+ * place of the last. */
 static _Noreturn void unwind(struct g *g)
 {
 	struct try *t = g->try;
 
-	run_cleanups(g, t->cleanups);
+	note_panic(g, t);
+	while (g->cleanups != t->cleanups) {
+		struct socle_cleanup *c = take_cleanup(g);
+
+		socle_try(c->fn, c->arg, t->out);
+	}
 	if (g->libc_locks > t->libc_locks)
 		fatal("panic: %s, through a routine that holds a lock of the C library: this cannot be contained",
 		      g->panic.message);
 	while (g->crossings != t->crossings)
 		leave_crossing(g);
-	if (t->out != NULL)
-		*t->out = g->panic;
-	t->panicked = true;
-	g->panicking = t->panicking;
-	g->tcb.sp = t->context;
-	arch_resume(&g->tcb);
+	resume_try(g, t);
 }
+
+/* Where that may begin. */
+SOCLE_UNCHECKED uintptr_t try_sp(const struct g *g) { return (uintptr_t)g->try->context; }
 
 /* Raised by a trap or a prologue: the panic is filled in, and somebody catches it. */
 void panic_raised(void *arg) { unwind(arg); }

@@ -293,8 +293,8 @@ void socle_exit(void)
 		fatal("socle_exit: called from foreign code");
 	if (g->callbacks > 0)
 		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
-	if (g->cleanups != NULL)
-		run_cleanups(g, NULL);
+	if (g->cleanups != NULL || g->try != NULL)
+		leave_tries(g);
 	if (g->local != NULL)
 		g->local->end(g);
 	arch_mcall(&g->m->g0.tcb, exit_on_g0);
@@ -339,7 +339,7 @@ static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle
 	g->fn = fn;
 	g->arg = arg;
 	g->try = NULL;
-	g->panicking = false;
+	g->panicking = g->exiting = false;
 	g->status = G_RUNNABLE;
 	return g;
 }
@@ -362,6 +362,8 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 	return 0;
 }
 
+static const struct socle_go_attr defaults;
+
 int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 {
 	if (require_goroutine() < 0)
@@ -370,15 +372,10 @@ int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 		errno = EINVAL;
 		return -1;
 	}
-	return go(attr, fn, arg);
+	return go(attr != NULL ? attr : &defaults, fn, arg);
 }
 
-int socle_go(socle_fn fn, void *arg)
-{
-	static const struct socle_go_attr defaults;
-
-	return socle_go_attr(&defaults, fn, arg);
-}
+int socle_go(socle_fn fn, void *arg) { return socle_go_attr(&defaults, fn, arg); }
 
 SOCLE_UNCHECKED unsigned long socle_id(void)
 {

@@ -93,6 +93,7 @@ struct g {
 	struct try *try;		/* the innermost, NULL: nobody catches */
 	struct socle_cleanup *cleanups; /* last pushed first */
 	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
+	bool exiting;			/* in socle_exit(), which a panic does not end */
 	struct socle_panic panic;
 	struct g *all; /* every g there ever was: sched.lock */
 	struct _reent own_reent;
@@ -162,11 +163,12 @@ static inline SOCLE_UNCHECKED bool is_foreign_thread(const struct g *g)
 }
 static inline bool on_g0(const struct g *g) { return g == &g->m->g0; }
 
-/* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. */
+/* The count is the g's, as the holder: one that moved to another m in between would leave the wrong m's. Counted when it
+ * is held: where there is no lock, because the caller was given NULL, the fault may become a panic. */
 static inline void lock(struct spin_lock *l)
 {
-	getg()->locks++;
 	spin_lock(l);
+	getg()->locks++;
 }
 
 static inline void unlock(struct spin_lock *l)
@@ -240,12 +242,14 @@ struct bounds {
 struct crossing {
 	struct crossing *outer;
 	void *g0_sp;
-	socle_fn callback;   /* the callback's function; NULL: another stack */
+	socle_fn callback;   /* the callback's function, or ANOTHER_STACK */
 	struct stack *stack; /* the call's; NULL: the fiber's */
 	struct fiber *fiber;
 	struct bounds bounds;
 	uintptr_t stack_limit;
 };
+
+#define ANOTHER_STACK ((socle_fn)1) /* not NULL: that might be called back, and panics there */
 
 enum { P_LOST = -1 };
 /* m makes a foreign call, and its p is another's now. */
@@ -294,8 +298,11 @@ void foreign_ready(struct thread *t);			  /* at most once for each park */
 
 /* ---- panic.c, fault.c ---- */
 
-void panic_raised(void *g); /* goes on at g's try. On g's stack. Never returns */
-void run_cleanups(struct g *g, const struct socle_cleanup *until);
+void panic_raised(void *g);    /* goes on at g's try. On g's stack. Never returns */
+void leave_tries(struct g *g); /* for socle_exit(): runs all cleanups */
+bool unwinds_at_once(const struct g *g);
+void unwind_at_once(struct g *g) __attribute__((noreturn));
+uintptr_t try_sp(const struct g *g);
 bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */

@@ -30,6 +30,8 @@ struct select {
 	struct race race;
 };
 
+static ALWAYS_INLINE bool is_wrong(const struct socle_case *sc) { return sc->op > SOCLE_RECV; }
+
 /* False: there is surely nothing to do yet, if c is locked. */
 static ALWAYS_INLINE bool fill_in(struct entry *e, struct socle_case *sc, socle_chan *c)
 {
@@ -40,6 +42,8 @@ static ALWAYS_INLINE bool fill_in(struct entry *e, struct socle_case *sc, socle_
 		e->queue = &c->senders;
 		return (c->closed | (uintptr_t)c->receivers.head) != 0 || c->count < c->capacity;
 	}
+	if (is_wrong(sc))
+		return true;
 	e->queue = &c->receivers;
 	return (c->closed | c->count | (uintptr_t)c->senders.head) != 0;
 }
@@ -210,6 +214,9 @@ static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline
 {
 	if (n < 0 || n > SOCLE_SELECT_MAX)
 		return -EINVAL;
+	for (int i = 0; i < n; i++)
+		if (is_wrong(&cases[i]))
+			return -EINVAL;
 	struct entry entries[n + 1];
 	struct select s = {.first = entries};
 
@@ -249,15 +256,18 @@ static NOINLINE int select_few(struct select *s, struct entry *locked, struct so
 {
 	struct entry *end = s->end;
 	struct socle_case *sc = cases + (locked - s->first);
+	bool in_order = locked == s->first || !is_wrong(sc - 1);
 
-	for (struct entry *e = locked; e < end; e++, sc++) {
-		if (sc->chan <= (e > s->first ? e[-1].channel : NULL)) {
-			locked->channel = NULL;
-			s->end = locked;
-			unlock_channels(s);
-			return select_any(cases, (int)(end - s->first), deadline);
-		}
-		fill_in(e, sc, sc->chan);
+	for (struct entry *e = locked; e < end && in_order; e++, sc++) {
+		in_order = sc->chan > (e > s->first ? e[-1].channel : NULL) && !is_wrong(sc);
+		if (in_order)
+			fill_in(e, sc, sc->chan);
+	}
+	if (!in_order) {
+		locked->channel = NULL;
+		s->end = locked;
+		unlock_channels(s);
+		return select_any(cases, (int)(end - s->first), deadline);
 	}
 	end->channel = NULL;
 	return select_in_order(s, locked, cases, deadline);
@@ -278,6 +288,12 @@ static ALWAYS_INLINE int wait_for_few(struct entry *first, struct entry *end, st
 	return end_case(cases, winner->sc, winner->waiter.done ? 0 : EPIPE);
 }
 
+static NOINLINE int fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
 int socle_select(struct socle_case *cases, int n, int64_t deadline)
 {
 	struct entry entries[FEW + 1], *end = entries + n, *locked;
@@ -288,6 +304,8 @@ int socle_select(struct socle_case *cases, int n, int64_t deadline)
 		return -1;
 	if (n > 0 && n <= FEW) {
 		s.race.winner = NULL;
+		if (cases == NULL)
+			return fail(EINVAL);
 		arch_touch_stack(OPERATION_ROOM);
 		lock_new(&s.race.lock);
 		locked = lock_few(entries, end, cases);
@@ -299,8 +317,5 @@ int socle_select(struct socle_case *cases, int n, int64_t deadline)
 	} else {
 		i = select_any(cases, n, deadline);
 	}
-	if (i >= 0)
-		return i;
-	errno = -i;
-	return -1;
+	return i >= 0 ? i : fail(-i);
 }

@@ -1,6 +1,6 @@
 /*
  * The processor's thirty-two exceptions in words, and which kind of trap each is. Names as in Intel SDM volume 3,
- * table 6-1.
+ * table 6-1. The last two of its addresses are 12 and 13: not canonical, or not aligned for an SSE instruction.
  */
 #include "arch/x86/x86.h"
 
@@ -21,8 +21,8 @@ static const struct {
 	[VECTOR_DOUBLE_FAULT] = {"double fault", TRAP_FATAL},
 	[10] = {"invalid TSS", TRAP_OTHER},
 	[11] = {"segment not present", TRAP_OTHER},
-	[12] = {"stack-segment fault", TRAP_OTHER},
-	[13] = {"general protection", TRAP_OTHER},
+	[12] = {"stack-segment fault", TRAP_ADDRESS},
+	[13] = {"general protection", TRAP_ADDRESS},
 	[VECTOR_PAGE_FAULT] = {"page fault", TRAP_MEMORY},
 	[16] = {"x87 floating-point error", TRAP_FLOAT},
 	[17] = {"alignment check", TRAP_OTHER},

@@ -37,7 +37,7 @@
 #define CPU_REDIRECT 0x80 /* struct redirect, all of it */
 #define FPU_STATE 896	  /* XSAVE's area for x87, SSE and AVX, and what aligning it takes */
 #define REDIRECT_GAP 128  /* the red zone of the interrupted function */
-#define REDIRECT_ROOM 1152
+#define REDIRECT_ROOM 1088
 #define CONTEXT_SIZE 64 /* a saved context, drawn in switch.S */
 #define CONTEXT_FP 48	/* in it: RBP and the return address, as a frame record that a traceback can start from */
 

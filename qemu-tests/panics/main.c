@@ -3,6 +3,7 @@
  * nothing is missing afterwards.
  */
 #include <errno.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,25 @@ static void test_cleanups(void)
 	CHECK(getg()->cleanups == NULL && getg()->try == NULL);
 }
 
+/* What a cleanup catches by itself is no news to others. */
+static void catches(void *n) { CHECK(socle_try(panics, n, NULL) == -1); }
+
+static void panics_over(void *n)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, catches, n);
+	socle_panic("first");
+}
+
+static void test_caught_in_cleanup(void)
+{
+	struct socle_panic p;
+	int n = 1;
+
+	CHECK(socle_try(panics_over, &n, &p) == -1 && strcmp(p.message, "first") == 0);
+}
+
 static void tries_and_exits(void *arg)
 {
 	struct socle_cleanup a;
@@ -86,12 +106,80 @@ static void tries_and_exits(void *arg)
 	note("!");
 }
 
-static void test_exit(void)
+/* The panic of a cleanup does not end an exit: neither the try inside of which both are, nor one further out. */
+static void exits_by_panic(void *letter)
+{
+	struct socle_cleanup a, b;
+
+	socle_cleanup_push(&a, note, letter);
+	socle_cleanup_push(&b, panics_again, "p");
+	socle_exit();
+}
+
+static void exits_in_tries(void *letter)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, panics_again, "q");
+	socle_try(exits_by_panic, letter, NULL);
+	note("!");
+}
+
+static void exits_in_more_tries(void *unused)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, note, "z");
+	socle_try(exits_in_tries, "y", unused);
+	note("!");
+}
+
+static void exits_through_try(void *unused)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, panics_again, "q");
+	socle_try((socle_fn)socle_exit, unused, NULL);
+	note("!");
+}
+
+static void exits_through_tries(void *unused)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, note, "z");
+	socle_try(exits_through_try, unused, NULL);
+	note("!");
+}
+
+static void exits_in_cleanup(void *unused)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, exits_in_more_tries, unused);
+	socle_panic("an exit takes its place");
+}
+
+static void tries_that(void *unused)
+{
+	socle_try(exits_in_cleanup, unused, NULL);
+	note("!");
+}
+
+static const char *order_of(socle_fn fn)
 {
 	start();
-	socle_go(tries_and_exits, NULL);
+	socle_go(fn, NULL);
 	wait_for_others();
-	CHECK(strcmp(order, "x") == 0);
+	return order;
+}
+
+static void test_exit(void)
+{
+	CHECK(strcmp(order_of(tries_and_exits), "x") == 0);
+	CHECK(strcmp(order_of(exits_in_more_tries), "pyqz") == 0);
+	CHECK(strcmp(order_of(exits_through_tries), "qz") == 0);
+	CHECK(strcmp(order_of(tries_that), "pyqz") == 0);
 }
 
 /* ---- callee-saved registers come back ---- */
@@ -179,6 +267,59 @@ static __attribute__((noinline)) bool use_to(uintptr_t lowest)
 	frame[0] = 1;
 	deeper = (uintptr_t)frame < lowest || use_to(lowest);
 	return deeper && frame[0] == 1;
+}
+
+/* Overflows of cleanups: of a panic for which the stack was extended, or not; caught in there, or with the panic. */
+static void overflows_and_catches(void *unused)
+{
+	CHECK(socle_try(recurses, unused, NULL) == -1);
+	CHECK(socle_try(recurse_unchecked, unused, NULL) == -1);
+	note("o");
+}
+
+static void overflows_with_cleanups(void *unused)
+{
+	for (int i = 0; i < 3; i++)
+		CHECK(socle_try(recurses_with_cleanup, unused, NULL) == -1);
+	note("o");
+}
+
+static const struct overflowing {
+	socle_fn cleanup, panic;
+	const char *order;
+	enum socle_panic_kind kind;
+} overflowing[] = {
+	{overflows_and_catches, read_null, "on", SOCLE_PANIC_MEMORY},
+	{overflows_with_cleanups, read_null, "on", SOCLE_PANIC_MEMORY},
+	{overflows_with_cleanups, panics_alone, "on", SOCLE_PANIC_RAISED},
+	{overflows_and_catches, recurses, "on", SOCLE_PANIC_OVERFLOW},
+	{overflows_and_catches, recurse_unchecked, "on", SOCLE_PANIC_OVERFLOW},
+	{recurses, panics_alone, "n", SOCLE_PANIC_OVERFLOW},
+	{recurses, recurses, "n", SOCLE_PANIC_OVERFLOW},
+	{recurse_unchecked, recurses, "n", SOCLE_PANIC_OVERFLOW},
+};
+
+static void overflows_in_cleanup(void *arg)
+{
+	const struct overflowing *o = arg;
+	struct socle_cleanup a, b;
+
+	socle_cleanup_push(&a, note, "n");
+	socle_cleanup_push(&b, o->cleanup, NULL);
+	o->panic(NULL);
+}
+
+static void test_overflow_in_cleanup(void)
+{
+	struct socle_panic p = {0};
+
+	for (size_t i = 0; i < sizeof overflowing / sizeof *overflowing; i++) {
+		const struct overflowing *o = &overflowing[i];
+
+		start();
+		CHECK(socle_try(overflows_in_cleanup, (void *)o, &p) == -1 && p.kind == o->kind);
+		CHECK(strcmp(order, o->order) == 0 && getg()->lo == getg()->stack->lo);
+	}
 }
 
 /* How many of 8 things are right. */
@@ -318,15 +459,87 @@ static void nowhere(void *arg)
 	fn();
 }
 
+/* SP is 0 then. */
+static void jumps_wild(void *unused)
+{
+	jmp_buf nowhere = {0};
+
+	(void)unused;
+	longjmp(nowhere, 1);
+}
+
+static void jumps_wild_with_cleanup(void *letter)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, note, letter);
+	jumps_wild(letter);
+}
+
+/* A guard that SP is nowhere near is as any address where nothing is. */
+static void reads_guard(void *unused)
+{
+	(void)unused;
+	(void)*(volatile char *)(getg()->lo - 8);
+}
+
+/* On 64 bits no page can be there: the processor says so in another way. */
+static void reads_where_nothing_can_be(void *unused)
+{
+	(void)unused;
+	(void)*(volatile char *)(sizeof(long) == 8 ? (uintptr_t)1 << (8 * sizeof(long) - 17) : ~(uintptr_t)15);
+}
+
+/* ---- NULL for what must not be, in functions of Socle's ---- */
+
+static void waits_sem(void *null) { socle_sem_wait(null); }
+static void inits_sem(void *null) { socle_sem_init(null, 1); }
+static void locks_shared(void *null) { socle_rwlock_rdlock(null); }
+static void adds(void *null) { socle_waitgroup_add(null, 1); }
+static void signals(void *null) { socle_cond_signal(null); }
+static void does_once(void *null) { socle_once(null, note, "1"); }
+static void pushes(void *null) { socle_cleanup_push(null, note, "1"); }
+static void locks(void *null) { socle_mutex_lock(null); }
+static void queries(void *null) { socle_stack_query(null, null); }
+
+static void sends_nothing(void *null)
+{
+	socle_chan *c = socle_chan_make(sizeof(long), 1);
+	struct socle_cleanup cleanup;
+
+	socle_cleanup_push(&cleanup, (socle_fn)socle_chan_free, c);
+	socle_chan_send(c, null);
+}
+
+static const socle_fn given_null[] = {waits_sem, inits_sem, locks_shared, adds,	   signals,
+				      does_once, pushes,    locks,	  queries, sends_nothing};
+
+static void test_null(void)
+{
+	struct socle_panic p;
+
+	for (size_t i = 0; i < sizeof given_null / sizeof *given_null; i++)
+		CHECK(socle_try(given_null[i], NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY &&
+		      p.address < PAGE_SIZE);
+	CHECK(socle_foreign_call(queries, NULL) == -1 && errno == EFAULT);
+	CHECK(getg()->locks == 0 && getg()->m->g0.locks == 0);
+}
+
 static void test_traps(void)
 {
 	struct socle_panic p;
 
+	start();
+	CHECK(socle_try(jumps_wild, NULL, &p) == -1);
+	CHECK(socle_try(jumps_wild_with_cleanup, "w", &p) == -1 && strcmp(order, "w") == 0);
 	CHECK(socle_try(read_null, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY && p.address == 8);
 	CHECK(strcmp(p.function, "read_null") == 0);
 	CHECK(socle_try(undefined, NULL, &p) == -1 && p.kind == SOCLE_PANIC_ILLEGAL);
 	CHECK(strcmp(p.function, "undefined") == 0);
 	CHECK(socle_try(nowhere, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY && p.address == 16);
+	CHECK(socle_try(reads_guard, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY);
+	CHECK(socle_foreign_call(read_guard, (void *)getg()->m->g0.lo) == -1 && errno == EFAULT);
+	CHECK(socle_try(reads_where_nothing_can_be, NULL, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY);
 }
 
 /* ---- through foreign frames ---- */
@@ -365,6 +578,18 @@ static void yields_and_panics(void *arg)
 	panics(arg);
 }
 
+static void calls_back_null(void *call)
+{
+	((struct call *)call)->fn = NULL;
+	calls(call);
+}
+
+static void calls_back_null_on_own_stack(void *call)
+{
+	((struct call *)call)->fn = NULL;
+	on_own_stack(call);
+}
+
 static void call_panic_itself(void *arg) { socle_foreign_call(panic_itself, arg); }
 
 static void test_foreign(void)
@@ -386,6 +611,8 @@ static void test_foreign(void)
 	CHECK(socle_try(calls, &blocks, NULL) == -1 && !blocks.returned);
 	CHECK(socle_try(on_own_stack, &deep, NULL) == -1);
 	CHECK(socle_try(call_panic_itself, NULL, NULL) == -1);
+	CHECK(socle_try(calls_back_null, &c, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY && p.address == 0);
+	CHECK(socle_try(calls_back_null_on_own_stack, &c, &p) == -1 && p.pc == 0);
 	g0 = &getg()->m->g0;
 	if (getg()->m == m)
 		CHECK(g0->tcb.sp == g0_sp && g0->lo == lo && g0->hi == hi && g0->tcb.stack_limit == guard);
@@ -436,10 +663,13 @@ static void all(void)
 {
 	test_plain();
 	test_cleanups();
+	test_caught_in_cleanup();
 	test_exit();
 	test_registers();
 	test_overflow();
+	test_overflow_in_cleanup();
 	test_traps();
+	test_null();
 	test_divisions();
 	test_foreign();
 	test_trim();

@@ -38,3 +38,5 @@ void read_null(void *unused)
 	(void)unused;
 	(void)*(volatile int *)8;
 }
+
+void read_guard(void *lo) { (void)((volatile char *)lo)[-8]; }

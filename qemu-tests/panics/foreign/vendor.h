@@ -13,5 +13,6 @@ void call_back(void *call);
 void panic_itself(void *unused);
 void recurse_unchecked(void *unused);
 void read_null(void *unused);
+void read_guard(void *lo); /* of a stack */
 
 #endif
