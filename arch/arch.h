@@ -55,6 +55,7 @@ struct trap {
 						  * yet; otherwise 0. Takes time: for reports */
 	struct tcb *tcb;			 /* what was current */
 	const char *stack;			 /* name of the fixed stack the handler runs on, as in FIXED_STACKS */
+	const char *why_fatal;			 /* for the report: the runtime's words, or NULL */
 	struct arch_regs *regs;
 };
 

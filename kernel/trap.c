@@ -13,25 +13,29 @@
 #define STOP_TIME 1000000000ll
 
 atomic_uint kernel_ending;
-static atomic_uint stopped; /* how many others do nothing any more */
+static atomic_uint stopped; /* a bit for each that does nothing any more: it may be told more than once */
 static int reporting;	    /* how many reports have begun: that CPU's */
 
 void kernel_stop(void)
 {
 	arch_irq_disable();
-	atomic_fetch_add_explicit(&stopped, 1, memory_order_release); /* the report reads what this CPU leaves */
+	/* Release: the report reads what this CPU leaves. Pairs with all_stopped(). */
+	atomic_fetch_or_explicit(&stopped, 1u << arch_cpu(), memory_order_release);
 	arch_stop();
 }
 
 bool kernel_is_ending(void) { return atomic_load_explicit(&kernel_ending, memory_order_relaxed) == arch_cpu() + 1; }
 
+/* A bit for each CPU that runs, but this one, which may be about to come and not counted yet. */
+static unsigned others(void) { return ((1u << cpu_count()) - 1) & ~(1u << arch_cpu()); }
+static bool all_stopped(unsigned cpus) { return (atomic_load_explicit(&stopped, memory_order_acquire) & cpus) == cpus; }
+
 static void stop_others(void)
 {
-	unsigned others = cpu_count() - 1;
 	int64_t end = clock_now() + STOP_TIME;
 
 	arch_stop_others();
-	while (atomic_load_explicit(&stopped, memory_order_acquire) < others && clock_now() < end)
+	while (!all_stopped(others()) && clock_now() < end)
 		arch_pause();
 }
 
@@ -47,7 +51,7 @@ static void end_alone(void)
 	if (!atomic_compare_exchange_strong_explicit(&kernel_ending, &none, arch_cpu() + 1, memory_order_relaxed,
 						     memory_order_relaxed))
 		kernel_stop();
-	if (cpu_count() > 1)
+	if (others() != 0)
 		stop_others();
 }
 
@@ -98,6 +102,8 @@ void kernel_trap(struct trap *t)
 	    t->kind != TRAP_FATAL && runtime_fault(t))
 		return;
 	begin_report();
+	if (t->why_fatal != NULL)
+		console_printf("\nsocle: %s: this cannot be contained\n", t->why_fatal);
 	print_trap(t);
 	runtime_report(t, t->pc, t->sp, t->fp);
 	kernel_exit(2);

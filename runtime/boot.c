@@ -131,6 +131,9 @@ void runtime_init_g0(const char *command_line)
 	struct g *g0 = &m0.g0;
 	size_t i;
 
+	g0->m = &m0;
+	g0->name = "g0";
+	m0.p = ps;
 	g0->lo = fixed_stacks[0].lo;
 	g0->hi = fixed_stacks[0].hi;
 	ps[0].turn_end = INT64_MAX;

@@ -46,11 +46,11 @@ static const char *why_not_contained(const struct trap *t, const struct g *g0)
 {
 	if (in_core(t->pc) && !null_argument(t, g0) &&
 	    t->kind != TRAP_DIVIDE) /* on ARM the pc of a division may be its caller's; we never do it */
-		return "in the runtime's own code";
+		return "a foreign routine failed in the runtime's own code";
 	if (g0->m->current->libc_locks > 0)
-		return "while it held a lock of the C library";
+		return "a foreign routine failed while it held a lock of the C library";
 	if (t->sp > (uintptr_t)g0->tcb.sp && t->sp <= g0->hi)
-		return "after it had left a callback by longjmp";
+		return "a foreign routine failed after it had left a callback by longjmp";
 	return NULL;
 }
 
@@ -61,18 +61,15 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 	struct g *g0 = (struct g *)t->tcb, *g;
 	struct socle_fault *fault;
 	struct bounds bounds;
-	const char *why_not;
 	bool leaf;
 
 	if (g0 == NULL || g0->m == NULL || !on_g0(g0) || g0->m->current == NULL || t->kind == TRAP_FATAL)
 		return false;
 	if (is_foreign_thread(g0->m->current))
 		return false; /* nobody has called it */
-	why_not = why_not_contained(t, g0);
-	if (why_not != NULL) {
-		console_printf("\nsocle: a foreign routine failed %s: this cannot be contained\n", why_not);
+	t->why_fatal = why_not_contained(t, g0);
+	if (t->why_fatal != NULL)
 		return false;
-	}
 	g = g0->m->current;
 	bounds = current_bounds(g0, t->sp);
 	fault = &g0->m->fault;
@@ -148,7 +145,7 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 	sp = panic_sp(g, t, g->lo);
 	if (overflow) {
 		if (unwinds_at_once(g))
-			sp = try_sp(g);
+			sp = (uintptr_t)g->try->context;
 		else if (stack_extend(g, true) < 0)
 			return false;
 		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", t->addr, t->pc);
@@ -160,7 +157,7 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0,
 			   t->pc);
 	}
-	arch_redirect(t, sp, panic_raised, g);
+	arch_redirect(t, sp, g->try->raise, g);
 	return true;
 }
 
@@ -230,15 +227,11 @@ static void report_overflow(void *arg)
 /* Returns if there is nothing to run the cleanups on. */
 static void raise_overflow(struct g *g, size_t frame, uintptr_t pc)
 {
-	bool at_once = unwinds_at_once(g);
-
-	if (!at_once && stack_extend(g, false) < 0)
+	if (!unwinds_at_once(g) && stack_extend(g, false) < 0)
 		return;
 	fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", 0, pc);
 	g->panic.frame = frame;
-	if (at_once)
-		unwind_at_once(g);
-	panic_raised(g);
+	g->try->raise(g);
 }
 
 /* On a goroutine that is an overflow, told before a byte of the frame is touched; on g0 the guard is wrong or the system

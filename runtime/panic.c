@@ -20,19 +20,9 @@
 
 #include "runtime/runtime.h"
 
-struct
-try {
-	struct try *outer;
-	struct socle_cleanup *cleanups; /* those pushed since are this try's to run */
-	struct crossing *crossings;	/* likewise */
-	unsigned libc_locks;
-	void *context; /* to resume: returns from arch_call_on() in socle_try() */
-	struct socle_panic *out;
-	bool panicked;
-	bool panicking, extended, exiting; /* what this try is in: a cleanup of a trap, an extended stack, an exit */
-	socle_fn fn;
-	void *arg;
-};
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
+static SOCLE_UNCHECKED void raised(void *arg);
 
 static void run_try(void *arg)
 {
@@ -53,8 +43,9 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 			.crossings = g->crossings,
 			.libc_locks = g->libc_locks,
 			.panicking = g->panicking,
-			.extended = g->lo != g->stack->lo,
+			.extended = !on_g0(g) && g->lo != g->stack->lo,
 			.exiting = g->exiting,
+			.raise = raised,
 			.out = out,
 			.fn = fn,
 			.arg = arg};
@@ -123,13 +114,6 @@ void leave_tries(struct g *g)
 
 /* ---- Panicking ---- */
 
-/* Whether nothing of what is to be given up is needed any more. Then that takes no stack: how a second overflow is caught,
- * in a cleanup of the first. On any stack. */
-SOCLE_UNCHECKED bool unwinds_at_once(const struct g *g)
-{
-	return g->cleanups == g->try->cleanups && g->crossings == g->try->crossings;
-}
-
 static SOCLE_UNCHECKED void note_panic(const struct g *g, struct try *t)
 {
 	t->panicked = true;
@@ -142,12 +126,6 @@ static SOCLE_UNCHECKED _Noreturn void resume_try(struct g *g, struct try *t)
 	g->panicking = t->panicking;
 	g->tcb.sp = t->context;
 	arch_resume(&g->tcb);
-}
-
-SOCLE_UNCHECKED void unwind_at_once(struct g *g)
-{
-	note_panic(g, g->try);
-	resume_try(g, g->try);
 }
 
 /* On the goroutine's stack, below all that is to be given up. A cleanup that panics is done, and its panic takes the
@@ -170,11 +148,16 @@ static _Noreturn void unwind(struct g *g)
 	resume_try(g, t);
 }
 
-/* Where that may begin. */
-SOCLE_UNCHECKED uintptr_t try_sp(const struct g *g) { return (uintptr_t)g->try->context; }
+/* By a trap or a prologue: the panic is filled in. */
+static SOCLE_UNCHECKED void raised(void *arg)
+{
+	struct g *g = arg;
 
-/* Raised by a trap or a prologue: the panic is filled in, and somebody catches it. */
-void panic_raised(void *arg) { unwind(arg); }
+	if (!unwinds_at_once(g))
+		unwind(g);
+	note_panic(g, g->try);
+	resume_try(g, g->try);
+}
 
 static void unwind_from_g0(void *g) { unwind(g); }
 
@@ -209,3 +192,5 @@ SOCLE_UNCHECKED void socle_panic(const char *format, ...)
 	va_end(args);
 	raise(g, frame);
 }
+
+#pragma clang attribute pop

@@ -298,11 +298,32 @@ void foreign_ready(struct thread *t);			  /* at most once for each park */
 
 /* ---- panic.c, fault.c ---- */
 
-void panic_raised(void *g);    /* goes on at g's try. On g's stack. Never returns */
+/* What socle_try() has on the stack. */
+struct
+try {
+	struct try *outer;
+	/* Goes on at g's innermost try, which this is. On g's stack. Never returns. By a pointer, so that an image that calls
+	 * no socle_try() does without. */
+	void (*raise)(void *g);
+	struct socle_cleanup *cleanups; /* those pushed since are this try's to run */
+	struct crossing *crossings;	/* likewise */
+	unsigned libc_locks;
+	void *context; /* to resume: returns from arch_call_on() in socle_try() */
+	struct socle_panic *out;
+	bool panicked;
+	bool panicking, extended, exiting; /* what this try is in: a cleanup of a trap, an extended stack, an exit */
+	socle_fn fn;
+	void *arg;
+};
+
+/* Whether nothing of what a panic is to give up is needed any more. Then that takes no stack, and may begin at the try's
+ * context: how a second overflow is caught, in a cleanup of the first. */
+static inline SOCLE_UNCHECKED bool unwinds_at_once(const struct g *g)
+{
+	return g->cleanups == g->try->cleanups && g->crossings == g->try->crossings;
+}
+
 void leave_tries(struct g *g); /* for socle_exit(): runs all cleanups */
-bool unwinds_at_once(const struct g *g);
-void unwind_at_once(struct g *g) __attribute__((noreturn));
-uintptr_t try_sp(const struct g *g);
 bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */

@@ -366,6 +366,8 @@ static inline void run_main(socle_fn fn)
 		pthread_mutex_init(&cpus[cpu].lock, NULL);
 		pthread_cond_init(&cpus[cpu].wanted, &monotonic);
 	}
+	m0.g0.m = &m0;
+	m0.p = ps;
 	ps[0].turn_end = INT64_MAX;
 	atomic_init(&ps[0].next_timer, INT64_MAX);
 	run((struct job){&m0.g0.tcb, 0, start_scheduler, (void *)fn, NULL});

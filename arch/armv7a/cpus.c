@@ -94,6 +94,8 @@ unsigned arch_start_cpus(unsigned limit)
 {
 	unsigned running = 1;
 
+	if (machine_cpus.psci == PSCI_NONE && machine_cpus.count > 1 && limit > 1)
+		console_printf("socle: the device tree has %u CPUs, but no PSCI to start them\n", machine_cpus.count);
 	for (unsigned i = 0; machine_cpus.psci != PSCI_NONE && i < machine_cpus.count && running < limit; i++)
 		if (machine_cpus.mpidr[i] != cpu_affinity() && start_cpu(machine_cpus.mpidr[i], running))
 			running++;

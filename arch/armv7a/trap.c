@@ -164,6 +164,7 @@ void trap_handle(struct arch_regs *regs, unsigned vector)
 	}
 	t.addr = 0;
 	t.access = 0;
+	t.why_fatal = NULL;
 	describe(&t, vector);
 	if (nested)
 		kernel_nested_trap(&t);

@@ -149,13 +149,62 @@ static bool is_guard(uintptr_t va)
 /* What a page of RAM gets; 0: nothing. */
 static uint64_t ram_rights(uintptr_t va)
 {
-	if (va >= (uintptr_t)image_end) /* nearly all of it */
-		return rights(MAP_READ | MAP_WRITE);
 	if (va >= (uintptr_t)text_start && va < (uintptr_t)text_end)
 		return rights(MAP_READ | MAP_EXEC);
 	if (va >= (uintptr_t)rodata_start && va < (uintptr_t)rodata_end)
 		return rights(MAP_READ);
 	return is_guard(va) ? 0 : rights(MAP_READ | MAP_WRITE);
+}
+
+/* Where, after va, RAM comes to have other rights. */
+static uintptr_t next_edge(uintptr_t va)
+{
+	const uintptr_t parts[] = {(uintptr_t)text_start, (uintptr_t)text_end, (uintptr_t)rodata_start,
+				   (uintptr_t)rodata_end};
+	uintptr_t next = RAM_MAX;
+
+#define EDGE(address) next = (address) > va && (address) < next ? (address) : next
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		EDGE(parts[i]);
+	for (const struct fixed_stack *s = fixed_stacks; s->name; s++) {
+		EDGE(s->guard);
+		EDGE(s->lo);
+	}
+	return next;
+}
+
+/* To the end of the table that `entry` lies in. */
+static uintptr_t map_small_pages(uint64_t *entry, uintptr_t base, uintptr_t end)
+{
+	uint64_t flags = 0;
+	uintptr_t edge = 0;
+
+	do {
+		if (base >= edge) {
+			flags = ram_rights(base);
+			edge = next_edge(base);
+		}
+		if (flags && !(*entry & PRESENT))
+			set_entry(entry, base | flags);
+		base += PAGE_SIZE;
+		entry++;
+	} while (base < end && base % size_of(2) != 0);
+	return base;
+}
+
+/* At least the one that base lies in, and as many more as fit. */
+static uint64_t map_large_pages(uint64_t *entry, int level, uint64_t base, uint64_t end)
+{
+	uint64_t size = size_of(level), above = size_of(level + 1);
+
+	base &= -size;
+	do {
+		if (!(*entry & PRESENT))
+			set_entry(entry, base | rights(MAP_READ | MAP_WRITE) | LARGE);
+		base += size;
+		entry++;
+	} while (base < end && end - base >= size && base % above != 0 && base >= (uintptr_t)image_end);
+	return base;
 }
 
 /* The largest pages that start at base, end before end, and have nothing of the image. */
@@ -171,26 +220,21 @@ static int fitting_level(uint64_t base, uint64_t end)
 	return 1;
 }
 
-/* Maps one large page, or small ones to the end of their table; returns where that is. Ranges may overlap: what is
+/* Maps pages of one size, no further than to the end of their table; returns where that is. Ranges may overlap: what is
  * mapped stays. */
 static uint64_t map_ram_pages(uint64_t base, uint64_t end)
 {
 	int level = fitting_level(base, end);
-	uint64_t *entry = entry_of(base, &level, true), flags;
+	uint64_t *entry = entry_of(base, &level, true);
 
 	if (entry && level > 1 && *entry & PRESENT && !(*entry & LARGE)) {
 		level = 1;
 		entry = entry_of(base, &level, true);
 	}
 	ASSERT(entry, "no memory for the page tables");
-	do {
-		flags = ram_rights(base);
-		if (flags && !(*entry & PRESENT))
-			set_entry(entry, base | flags | (level > 1 ? LARGE : 0));
-		base = (base & -size_of(level)) + size_of(level);
-		entry++;
-	} while (level == 1 && base < end && base % size_of(2) != 0);
-	return base;
+	if (level > 1)
+		return map_large_pages(entry, level, base, end);
+	return map_small_pages(entry, (uintptr_t)base, (uintptr_t)end);
 }
 
 static void map_ram(const struct boot_range *range)

@@ -3,8 +3,9 @@
  *
  * A CPU that is told to start (INIT, then SIPI: SDM 3, 8.4.4) begins in real mode on a page below 1 MiB. That page
  * is written once, of RAM that is never given out, and has nothing in it but the way to start.S's code; so the CPUs
- * come one at a time, each finding in cpu_start what it is to be. One that has not come in time gets another INIT
- * and waits from then on for what nobody sends it, so its stacks can go.
+ * come one at a time, each finding in cpu_start what it is to be, and in `invited` that it is still wanted. One that has
+ * not come in time finds nothing there; it gets another INIT and waits from then on for what nobody sends it, so its
+ * stacks can go.
  *
  * What a CPU keeps of translations is its own affair on x86: the others are interrupted, and answer when they have
  * forgotten. A CPU that waits for answers gives its own as well, so that two may wait for each other, interrupts
@@ -114,12 +115,19 @@ static void match_clock(void)
 	LOCAL->boot_tsc += ahead;
 }
 
+static atomic_uint invited; /* the CPU that is to come; 0: it has come, or is not wanted any more */
+
+/* Either the CPU does, or who has waited for it too long. Acquire and release: what it finds is what it was sent. */
+static bool take_invitation(void) { return atomic_exchange_explicit(&invited, 0, memory_order_acq_rel) != 0; }
+
 /* Called by start.S, on the boot stack. */
 void cpu_started(void) __attribute__((noreturn));
 void cpu_started(void)
 {
 	unsigned cpu = starting_stacks->cpu;
 
+	if (!take_invitation())
+		arch_stop();
 	load_memory_types();
 	cpu_init(cpu, starting_stacks);
 	apic_start();
@@ -152,12 +160,18 @@ static bool start(unsigned cpu, uint32_t id, uintptr_t page)
 	}
 	cpu_start.stack = starting_stacks[0].hi;
 	apic_ids[cpu] = id;
+	atomic_store_explicit(&invited, cpu, memory_order_release);
 	apic_send(id, IPI_START | page / PAGE_SIZE);
 	if (wait_for(cpu, 200 * US))
 		return true;
 	apic_send(id, IPI_START | page / PAGE_SIZE); /* to a CPU that has started it means nothing */
 	if (wait_for(cpu, S))
 		return true;
+	if (!take_invitation()) { /* the CPU did, in that moment */
+		while (!wait_for(cpu, S))
+			;
+		return true;
+	}
 	apic_send(id, IPI_INIT);
 	wait(10 * MS);
 	cpu_stacks_remove(cpu);
@@ -222,7 +236,10 @@ void arch_stop_others(void)
 
 /* ---- Shootdown ---- */
 
-enum { MAX_SINGLE = 32 }; /* pages; for more, all translations go */
+enum {
+	MAX_SINGLE = 32, /* pages; for more, all translations go */
+	PATIENCE = 20,	 /* s */
+};
 
 static struct {
 	struct spin_lock lock;
@@ -253,11 +270,16 @@ void shootdown_answer(void)
 
 static void ask_others(unsigned others)
 {
+	int64_t end = clock_now() + (int64_t)PATIENCE * S;
+
 	atomic_store_explicit(&shootdown.waiting, others, memory_order_release);
 	for (unsigned cpu = 0; others >> cpu; cpu++)
 		if (others >> cpu & 1)
 			apic_send(apic_ids[cpu], IPI_FIXED | VECTOR_SHOOTDOWN);
 	while (atomic_load_explicit(&shootdown.waiting, memory_order_acquire)) { /* pairs with each answer's release */
+		if (clock_now() > end)
+			fatal("CPUs %x (a bit each) have not answered a shootdown for %d s: interrupts are masked there",
+			      atomic_load_explicit(&shootdown.waiting, memory_order_relaxed), PATIENCE);
 		kernel_poll_stop();
 		arch_pause();
 	}

@@ -241,6 +241,8 @@ static void read_nodes(const void *tree)
 	}
 	if (n > 1 && cpus.depth == 2 && psci >= 0)
 		read_cpus(cpus, psci);
+	else
+		machine_cpus.count = (unsigned)n; /* to be told of */
 }
 
 /* ---- Finding it ---- */

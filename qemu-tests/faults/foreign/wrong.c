@@ -12,7 +12,7 @@ void read_null(void *unused)
 
 void passes_wild_pointer(void *unused)
 {
-	socle_stack_query(NULL, (struct socle_stack_info *)8);
+	socle_stack_query(NULL, (struct socle_stack_info *)0x2000);
 	__asm__ volatile("" : : "r"(unused)); /* no tail call: its frame is to be seen */
 }
 
