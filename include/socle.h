@@ -370,7 +370,8 @@ struct socle_stack_info {
 /* The stack (its guard included) that addr lies in; NULL: the current one. 0, or -1: ENOENT. Foreign too. */
 int socle_stack_query(const void *addr, struct socle_stack_info *out);
 
-/* Gives back the memory below SP of the stacks of all goroutines that wait. Returns how many bytes that were. */
+/* Gives back the memory below SP of the stacks of all goroutines that wait, and that of all stacks that are free, which
+ * otherwise comes back when there is no other. Returns how many bytes that were. */
 size_t socle_stack_trim(void);
 
 /* Draws every stack on the console. Foreign too. */

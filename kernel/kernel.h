@@ -99,6 +99,7 @@ struct vm_batch {
 void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi);
 void vm_batch_release(struct vm_batch *b);
 bool vm_present(uintptr_t va);
+int vm_peek(uintptr_t va); /* a byte that another CPU may be giving back just now; -1: nothing is there. On any stack */
 /* One page, on a handler's stack with interrupts masked. emergency: may use the frames that are kept for panics. */
 int vm_back_in_handler(uintptr_t va, bool emergency);
 
@@ -159,6 +160,7 @@ bool runtime_fault(struct trap *t);				/* true: seen to, resume. On a handler st
 void runtime_tick(struct trap *t);				/* kernel_tick(). On the IRQ stack */
 void runtime_start_cpu(unsigned cpu) __attribute__((noreturn)); /* as kernel_start_cpu() */
 void runtime_interrupt(struct trap *t);				/* as kernel_interrupt() */
+size_t runtime_reclaim(void); /* there is no frame left: gives back what it can do without. Returns bytes */
 /* No thread can run on any CPU until an interrupt, which may have come when this is called. On an idle stack, interrupts
  * masked. */
 void runtime_idle(unsigned now);

@@ -158,4 +158,19 @@ void vm_release(uintptr_t lo, uintptr_t hi)
 	vm_batch_release(&b);
 }
 
+/* By the frame's own address, where it can always be read. If it still is the one that backs the page afterwards, it was
+ * when it was read. */
+int vm_peek(uintptr_t va)
+{
+	uintptr_t page = va & ~(uintptr_t)(PAGE_SIZE - 1);
+	uint64_t frame = arch_lookup(page);
+	uint8_t byte;
+
+	if (frame == NO_FRAME)
+		return -1;
+	byte = *(volatile uint8_t *)((uintptr_t)frame_address(frame) + va - page);
+	atomic_thread_fence(memory_order_acquire);
+	return arch_lookup(page) == frame ? byte : -1;
+}
+
 bool vm_present(uintptr_t va) { return arch_lookup(va & ~(uintptr_t)(PAGE_SIZE - 1)) != NO_FRAME; }

@@ -426,18 +426,28 @@ static void do_in_a_crowd(void)
 	enough = true;
 }
 
-/* On a stack of a page, and those of the others have that page from before. */
+static void waits_at(void *gate) { socle_chan_recv(gate, NULL); }
+
+/* On a stack of a page, and those of the others have that page from before. malloc() gets those of stacks that are free:
+ * so some are in use until it has no more. */
 static void do_without_memory(void *unused)
 {
+	socle_chan *gate = socle_chan_make(0, 0);
 	void **page, **pages = NULL;
 
 	(void)unused;
 	main_g = getg();
+	for (int i = 0; i < 16; i++)
+		CHECK(socle_go(waits_at, gate) == 0);
+	socle_sleep(1000000);
 	for (; (page = malloc(PAGE_SIZE / 2)) != NULL; pages = page)
 		*page = pages;
 	page = pages;
 	pages = *page;
 	free(page); /* to make a channel of */
+	socle_chan_close(gate);
+	socle_sleep(1000000);
+	socle_chan_free(gate);
 	no_memory = true;
 	for (unsigned i = 0; i < WITHOUT_MEMORY; i++)
 		do_between(i, 0, FARTHEST + OPERATION_ROOM);

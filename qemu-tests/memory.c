@@ -16,11 +16,13 @@ static void waits(void *arg)
 	socle_chan_recv(gate, NULL);
 }
 
-static size_t fill(void)
+/* With stacks of that size. */
+static size_t fill(size_t size)
 {
+	const struct socle_go_attr attr = {.stack_size = size};
 	size_t started = 0;
 
-	while (socle_go(waits, NULL) == 0) {
+	while (socle_go_attr(&attr, waits, NULL) == 0) {
 		started++;
 		if (started % 64 == 0)
 			socle_yield();
@@ -130,24 +132,57 @@ static void test_switch(void)
 		pages = *page;
 }
 
-static void all(void)
+static size_t fill_and_end(size_t size)
 {
-	size_t first, second;
+	size_t started;
 
 	gate = socle_chan_make(0, 0);
-	first = fill();
-	CHECK(first > 1000);
+	started = fill(size);
 	socle_yield();
 	CHECK(socle_chan_close(gate) == 0);
 	wait_for_others();
 	socle_chan_free(gate);
-	gate = socle_chan_make(0, 0);
-	second = fill();
-	CHECK(second >= first);
-	socle_yield();
-	socle_chan_close(gate);
+	return started;
+}
+
+static void all(void)
+{
+	size_t first = fill_and_end(0);
+
+	CHECK(first > 1000);
+	CHECK(fill_and_end(0) >= first);
+}
+
+/* ---- The memory of stacks that are free is for others too: other sizes, malloc(), foreign calls with their own ---- */
+
+static size_t allocate_all(void)
+{
+	void **block, **blocks = NULL;
+	size_t n = 0;
+
+	for (; (block = malloc(32 << 10)) != NULL; blocks = block, n++)
+		*block = blocks;
+	for (; (block = blocks) != NULL; free(block))
+		blocks = *block;
+	return n * (32 << 10);
+}
+
+static SOCLE_UNCHECKED void uses_a_little(void *used) { *(bool *)used = true; }
+
+static void test_given_back(void)
+{
+	static const struct socle_foreign_attr own = {.stack_size = 1 << 20};
+	size_t first = fill_and_end(8192), frames;
+	bool used = false;
+
+	CHECK(allocate_all() > first * PAGE_SIZE / 4 * 3);
+	CHECK(fill_and_end(16384) > first / 4 * 3);
+	CHECK(socle_foreign_call_attr(&own, uses_a_little, &used) == 0 && used);
+	CHECK(fill_and_end(8192) > first / 4 * 3);
+	frames = vm_frames_free();
+	CHECK(socle_stack_trim() > first * PAGE_SIZE / 4 * 3 && vm_frames_free() > frames + first / 4 * 3);
+	CHECK(SOON(stack_slots() < first / 100));
 	wait_for_others();
-	socle_chan_free(gate);
 }
 
 static void no_frame_to_grow(void)
@@ -162,6 +197,8 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		no_frame_to_grow();
 	test_growth();
+	test_given_back(); /* while 32 bits still have addresses for other sizes */
+	test_given_back();
 	all();
 	if (one_cpu())
 		test_switch();

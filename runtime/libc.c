@@ -64,6 +64,7 @@ void __malloc_lock(struct _reent *unused)
 {
 	(void)unused;
 	atomic_store_explicit(&reclaim, _reclaim_reent, memory_order_relaxed);
+	stacks_share_memory();
 	__retarget_lock_acquire_recursive(&__lock___malloc_recursive_mutex);
 }
 

@@ -28,12 +28,12 @@ struct p ps[MAX_CPUS]; /* all zero until runtime_init_g0(), lest the queues take
 
 static struct {
 	struct spin_lock lock;
-	struct g *all_gs;
+	struct g *_Atomic all_gs; /* who goes through it without the lock finds each whole: release, acquire */
 	atomic_ulong last_id;
 } sched;
 
 /* For reports, on any stack. */
-SOCLE_UNCHECKED struct g *all_gs(void) { return sched.all_gs; }
+SOCLE_UNCHECKED struct g *all_gs(void) { return atomic_load_explicit(&sched.all_gs, memory_order_acquire); }
 SOCLE_UNCHECKED int socle_ncpu(void) { return (int)cpu_count(); }
 
 /* ---- Run queues ---- */
@@ -317,8 +317,24 @@ NOINLINE void enlist_g(struct g *g, struct stack *s)
 	g->stack = s;
 	g->hi = s->hi;
 	lock(&sched.lock);
-	g->all = sched.all_gs;
-	sched.all_gs = g;
+	g->all = atomic_load_explicit(&sched.all_gs, memory_order_relaxed);
+	atomic_store_explicit(&sched.all_gs, g, memory_order_release);
+	unlock(&sched.lock);
+}
+
+/* Nobody else is at it: see one_at_a_time in stack.c. */
+NOINLINE void unlist_gs(void)
+{
+	struct g *last = NULL, *g;
+
+	lock(&sched.lock);
+	for (g = all_gs(); g != NULL; g = g->all)
+		if (!g->stack->released)
+			last = g;
+		else if (last != NULL)
+			last->all = g->all;
+		else
+			atomic_store_explicit(&sched.all_gs, g->all, memory_order_relaxed);
 	unlock(&sched.lock);
 }
 
@@ -372,10 +388,14 @@ int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 		errno = EINVAL;
 		return -1;
 	}
-	return go(attr != NULL ? attr : &defaults, fn, arg);
+	if (attr == NULL)
+		attr = &defaults;
+	else if (attr->stack_size != 0)
+		stacks_share_memory();
+	return go(attr, fn, arg);
 }
 
-int socle_go(socle_fn fn, void *arg) { return socle_go_attr(&defaults, fn, arg); }
+int socle_go(socle_fn fn, void *arg) { return socle_go_attr(NULL, fn, arg); }
 
 SOCLE_UNCHECKED unsigned long socle_id(void)
 {

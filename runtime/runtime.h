@@ -38,13 +38,16 @@ struct stack {
 	struct stack *next_free;
 	enum stack_kind kind;
 	bool in_use;
+	bool released; /* free, and its page is on the way back */
+	unsigned held; /* slots without a page, whose addresses are on this one's */
 };
 
 struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno: EINVAL, EAGAIN, ENOMEM */
 void stack_free(struct stack *s);
 size_t stacks_in_use(void);
-size_t stack_slots(void); /* that were ever in use: of each a page stays backed */
-void stacks_flush(void);  /* gives back what the CPUs keep of freed stacks */
+size_t stack_slots(void);	/* of which a page is backed: all that were ever in use, less what was released */
+void stacks_flush(void);	/* gives back what the CPUs keep of freed stacks */
+void stacks_share_memory(void); /* somebody else wants memory too, if only for stacks of another size */
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
 enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
 int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */
@@ -95,7 +98,7 @@ struct g {
 	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
 	bool exiting;			/* in socle_exit(), which a panic does not end */
 	struct socle_panic panic;
-	struct g *all; /* every g there ever was: sched.lock */
+	struct g *all; /* every g there is, the dead too: sched.lock */
 	struct _reent own_reent;
 };
 
@@ -204,7 +207,8 @@ static inline int require_goroutine(void)
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg);	   /* socle_go_attr, from any stack */
 struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* without a context. NULL and errno */
-void enlist_g(struct g *g, struct stack *s);				   /* among all_gs(), for good */
+void enlist_g(struct g *g, struct stack *s);				   /* among all_gs() */
+void unlist_gs(void);							   /* those whose stacks are released */
 unsigned long new_id(void);
 void schedule(void) __attribute__((noreturn)); /* on g0 */
 void ready(struct g *g);		       /* which is about to park, or has */

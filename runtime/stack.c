@@ -13,6 +13,9 @@
  * for the time, where there are several CPUs: each CPU must be told to forget a page before it is used otherwise, and that
  * is done for many at once.
  *
+ * A stack that is free keeps its top page, and the g on it, for its class. When frames run out nearly all of these are given
+ * back too; one in some hundreds is a holder, whose page has the addresses of the others' slots.
+ *
  * Rejected: segmented stacks (Go before 1.3: the hot split), copied stacks (Go since: pointers into them break, and
  * foreign code holds such pointers), a canary (it tells afterwards).
  */
@@ -34,7 +37,7 @@
 struct stack_class {
 	enum stack_kind kind;
 	uintptr_t size, slot; /* of the stack; with its guard */
-	struct stack *free;
+	struct stack *free, *holders;
 	struct span *span;   /* slots never used are left in this one; NULL at first */
 	uintptr_t next_span; /* size */
 };
@@ -50,6 +53,7 @@ static struct {
 	struct span span[SPANS];
 	atomic_int spans; /* a span never moves: handlers search without the lock */
 	size_t taken;	  /* stacks that the CPUs were given, less those that they have given back */
+	size_t released;  /* slots that were used, and have no page any more */
 } arena;
 
 /* Of a CPU. Its lock is for who empties it from another; it comes after arena.lock. */
@@ -80,6 +84,10 @@ static struct stack_class *find_class(size_t size, enum stack_kind kind)
 	log2 = 8 * sizeof(long) - (unsigned)__builtin_clzl(size - 1); /* rounded up */
 	return &arena.class[kind][log2 - SIZE_MIN_LOG2];
 }
+
+/* Not inlined where they are seldom: they would be a third of the code here. */
+static SLOW void lock_arena(void) { lock(&arena.lock); }
+static SLOW void unlock_arena(void) { unlock(&arena.lock); }
 
 /* ---- arena.lock held ---- */
 
@@ -127,6 +135,13 @@ static uintptr_t new_slot(struct stack_class *c)
 	return span->next;
 }
 
+/* On a holder's page. */
+static uintptr_t *slots_of(const struct stack *holder) { return (uintptr_t *)((uintptr_t)(holder + 1) - PAGE_SIZE); }
+static bool is_full(const struct stack *holder)
+{
+	return slots_of(holder) + holder->held + 1 > (uintptr_t *)holder->hi;
+}
+
 static void put(struct stack **list, struct stack *s)
 {
 	s->next_free = *list;
@@ -142,17 +157,41 @@ static struct stack *take(struct stack **list)
 	return s;
 }
 
-/* ---- From here on it is not ---- */
+static void hold(struct stack *holder, uintptr_t slot)
+{
+	slots_of(holder)[holder->held++] = slot;
+	arena.released++;
+}
 
-/* Unless another slot was taken meanwhile: then the addresses are lost, no memory is. */
+/* Where a slot ends that has no page any more; 0: there is none. */
+static uintptr_t released_slot(struct stack_class *c)
+{
+	struct stack *holder = c->holders;
+	uintptr_t end;
+
+	if (holder == NULL)
+		return 0;
+	end = slots_of(holder)[--holder->held];
+	arena.released--;
+	if (holder->held == 0)
+		put(&c->free, take(&c->holders));
+	return end;
+}
+
+/* Takes that back, or new_slot(). Where nobody is left to hold it the addresses are lost, no memory is. */
 static void return_slot(struct stack_class *c, uintptr_t end)
 {
-	lock(&arena.lock);
-	if (c->span->next == end)
+	if (c->span->next == end) {
 		c->span->next -= c->slot;
-	arena.taken--;
-	unlock(&arena.lock);
+		return;
+	}
+	if (c->holders == NULL && c->free != NULL)
+		put(&c->holders, take(&c->free));
+	if (c->holders != NULL && !is_full(c->holders))
+		hold(c->holders, end);
 }
+
+/* ---- From here on it is not ---- */
 
 static void init_stack(struct stack *s, struct stack_class *c)
 {
@@ -172,18 +211,23 @@ static SLOW struct stack *unused_stack(struct stack_class *c)
 	uintptr_t end;
 	struct stack *s;
 
-	lock(&arena.lock);
+	lock_arena();
 	if (c->size == 0)
 		init_class(c);
-	end = new_slot(c);
+	end = released_slot(c);
+	if (end == 0)
+		end = new_slot(c);
 	arena.taken += end != 0;
-	unlock(&arena.lock);
+	unlock_arena();
 	if (end == 0) {
 		errno = EAGAIN;
 		return NULL;
 	}
 	if (vm_back(end - PAGE_SIZE, end) < 0) {
+		lock_arena();
 		return_slot(c, end);
+		arena.taken--;
+		unlock_arena();
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -225,14 +269,14 @@ static SLOW struct stack *refill(struct stack_cache *cache, struct stack_class *
 	unsigned n = 0, most = c->kind == STACK_GOROUTINE ? REFILL : 0;
 	struct stack *first, *more = NULL, *s;
 
-	lock(&arena.lock);
+	lock_arena();
 	first = take(&c->free);
 	while (n < most && (s = take(&c->free)) != NULL) {
 		put(&more, s);
 		n++;
 	}
 	arena.taken += n + (first != NULL);
-	unlock(&arena.lock);
+	unlock_arena();
 	lock(&cache->lock);
 	while ((s = take(&more)) != NULL)
 		put(&cache->free, s);
@@ -243,7 +287,7 @@ static SLOW struct stack *refill(struct stack_cache *cache, struct stack_class *
 
 static SLOW void give_back_all(struct stack *s)
 {
-	lock(&arena.lock);
+	lock_arena();
 	while (s != NULL) {
 		struct stack *next = s->next_free;
 
@@ -251,7 +295,7 @@ static SLOW void give_back_all(struct stack *s)
 		arena.taken--;
 		s = next;
 	}
-	unlock(&arena.lock);
+	unlock_arena();
 }
 
 /* Their pages first: the CPUs are told of many at once. */
@@ -304,6 +348,94 @@ SLOW void stacks_flush(void)
 	}
 }
 
+/* ---- Giving back free stacks ---- */
+
+static struct spin_lock one_at_a_time; /* before arena.lock */
+
+/* Moves c's free stacks to the list of those that go, but for their holders, which are not to be found yet. arena.lock
+ * held. */
+static void pick(struct stack_class *c, struct stack **going, struct stack **holders)
+{
+	struct stack *s, *holder = NULL;
+
+	while ((s = take(&c->free)) != NULL) {
+		if (holder == NULL || is_full(holder)) {
+			holder = s;
+			holder->held = 0;
+			put(holders, holder);
+			continue;
+		}
+		hold(holder, (uintptr_t)(s + 1));
+		s->released = true;
+		put(going, s);
+	}
+}
+
+static void publish(struct stack *holders)
+{
+	struct stack *holder;
+
+	lock_arena();
+	while ((holder = take(&holders)) != NULL)
+		put(holder->held > 0 ? &holder->class->holders : &holder->class->free, holder);
+	unlock_arena();
+}
+
+/* Returns how many. */
+static SLOW size_t release_free(void)
+{
+	struct stack *going = NULL, *holders = NULL, *s;
+	struct vm_batch batch = {0};
+	size_t n = 0;
+
+	stacks_flush();
+	lock_arena();
+	for (unsigned i = 0; i < STACK_KINDS * SIZES; i++)
+		pick(&arena.class[i / SIZES][i % SIZES], &going, &holders);
+	unlock_arena();
+	if (going != NULL)
+		unlist_gs();
+	for (; (s = take(&going)) != NULL; n++)
+		vm_batch_add(&batch, (uintptr_t)(s + 1) - PAGE_SIZE, (uintptr_t)(s + 1));
+	vm_batch_release(&batch);
+	publish(holders);
+	return n;
+}
+
+#define ROOM (STACK_SLACK + 1024) /* for all that, with locks held */
+
+/* Also called by malloc(), from foreign code, and before there are goroutines. */
+static SOCLE_UNCHECKED size_t release_if_room(void)
+{
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+	struct g *g = getg();
+	size_t n;
+
+	if (g == NULL || g->m == NULL || sp < current_bounds(g, sp).lo + ROOM)
+		return 0;
+	lock(&one_at_a_time);
+	n = release_free();
+	unlock(&one_at_a_time);
+	return n * PAGE_SIZE;
+}
+
+/* NULL: memory is for stacks of one size only, and need not come back. An image in which that is so is the smaller. */
+static size_t (*_Atomic reclaim)(void);
+
+SOCLE_UNCHECKED void stacks_share_memory(void)
+{
+	atomic_store_explicit(&reclaim, release_if_room, memory_order_relaxed);
+}
+
+SOCLE_UNCHECKED size_t runtime_reclaim(void)
+{
+	size_t (*fn)(void) = atomic_load_explicit(&reclaim, memory_order_relaxed);
+
+	return fn != NULL ? fn() : 0;
+}
+
+/* ---- Taking and freeing one, and what is not used of it ---- */
+
 /* What is too much then, for the caller to release. Unchecked: with the lock held, which is not counted. */
 static SOCLE_UNCHECKED NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack *s)
 {
@@ -315,8 +447,6 @@ static SOCLE_UNCHECKED NOINLINE struct stack *keep_grown(struct stack_cache *cac
 	return take_all(&cache->grown, &cache->growns);
 }
 
-/* ---- Taking and freeing one ---- */
-
 /* One that another CPU keeps is better than one that was never used. NULL and errno. */
 static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_class *c)
 {
@@ -325,7 +455,9 @@ static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_cla
 	if (s != NULL)
 		return s;
 	stacks_flush();
-	return (s = refill(cache, c)) != NULL ? s : unused_stack(c);
+	if ((s = refill(cache, c)) == NULL && (s = unused_stack(c)) == NULL && errno == ENOMEM && runtime_reclaim() > 0)
+		s = unused_stack(c);
+	return s;
 }
 
 struct stack *stack_alloc(size_t size, enum stack_kind kind)
@@ -410,11 +542,10 @@ static size_t trim(struct g *g)
 
 size_t socle_stack_trim(void)
 {
-	static struct spin_lock one_at_a_time;
-	size_t bytes = 0;
+	size_t bytes;
 
-	stacks_flush();
 	lock(&one_at_a_time);
+	bytes = release_free() * PAGE_SIZE;
 	for (struct g *g = all_gs(); g != NULL; g = g->all)
 		if (!is_foreign_thread(g) && g->lo == g->stack->lo) /* not on its extension */
 			bytes += trim(g);
@@ -441,7 +572,7 @@ size_t stack_slots(void)
 
 	for (int i = 0; i < atomic_load_explicit(&arena.spans, memory_order_acquire); i++)
 		n += (arena.span[i].next - arena.span[i].lo) / arena.span[i].class->slot;
-	return n;
+	return n - arena.released;
 }
 
 static struct span *find_span(uintptr_t address)
@@ -459,6 +590,9 @@ static struct span *find_span(uintptr_t address)
 	return lo < spans && address >= arena.span[lo].lo ? &arena.span[lo] : NULL;
 }
 
+/* Its page may be on the way back. */
+static bool is_in_use(const struct stack *s) { return vm_peek((uintptr_t)&s->in_use) > 0; }
+
 struct stack *stack_find(uintptr_t address)
 {
 	struct span *span = find_span(address);
@@ -469,7 +603,7 @@ struct stack *stack_find(uintptr_t address)
 		return NULL;
 	slot = (address - span->lo) / span->class->slot;
 	s = slot_stack(span->lo + (slot + 1) * span->class->slot);
-	return vm_present((uintptr_t)s) && s->in_use ? s : NULL;
+	return is_in_use(s) ? s : NULL;
 }
 
 /* Another CPU may touch the same stack, by a pointer to a local. */
@@ -536,7 +670,7 @@ struct stack *stack_next(const struct stack *s)
 		for (uintptr_t slot = span->lo; slot < span->next; slot += span->class->slot) {
 			struct stack *next = slot_stack(slot + span->class->slot);
 
-			if (slot >= after && vm_present((uintptr_t)next) && next->in_use)
+			if (slot >= after && is_in_use(next))
 				return next;
 		}
 	}

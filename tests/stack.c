@@ -17,6 +17,20 @@ static atomic_bool *page_at(uintptr_t va) { return &present[(va - ARENA_LO) / PA
 
 bool vm_present(uintptr_t va) { return *page_at(va); }
 
+/* What is released meanwhile cannot be read any more. */
+static pthread_mutex_t releasing = PTHREAD_MUTEX_INITIALIZER;
+
+int vm_peek(uintptr_t va)
+{
+	int byte = -1;
+
+	pthread_mutex_lock(&releasing);
+	if (*page_at(va))
+		byte = *(volatile unsigned char *)va;
+	pthread_mutex_unlock(&releasing);
+	return byte;
+}
+
 int vm_back_in_handler(uintptr_t va, bool emergency)
 {
 	if (frames_left <= 0 && !(emergency && emergency_frames > 0))
@@ -33,6 +47,7 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 
 void vm_release(uintptr_t lo, uintptr_t hi)
 {
+	pthread_mutex_lock(&releasing);
 	for (uintptr_t va = lo; va < hi; va += PAGE_SIZE) {
 		if (!*page_at(va))
 			continue;
@@ -40,6 +55,7 @@ void vm_release(uintptr_t lo, uintptr_t hi)
 		munmap((void *)va, PAGE_SIZE);
 		frames_left++;
 	}
+	pthread_mutex_unlock(&releasing);
 }
 
 /* The frames are free when all CPUs have been told. */
@@ -73,6 +89,13 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 
 static struct g *parked;
 struct g *all_gs(void) { return parked; }
+static atomic_uint unlisted;
+void unlist_gs(void) { unlisted++; }
+struct bounds current_bounds(const struct g *g, uintptr_t sp)
+{
+	(void)g;
+	return (struct bounds){sp - 65536, sp + 65536};
+}
 void arch_set_tcb(struct tcb *tcb) { current_tcb = tcb; }
 
 /* ---- One thread ---- */
@@ -223,6 +246,7 @@ static void test_extend_and_trim(void)
 	CHECK(g.tcb.stack_limit == g.lo + STACK_SLACK && stack_extend(&g, true) < 0, "once");
 	stack_fault(s->hi - 3 * PAGE_SIZE, false);
 	g.tcb.sp = (void *)(s->hi - PAGE_SIZE);
+	runtime_reclaim();
 	parked = &g;
 	left = frames_left;
 	CHECK(socle_stack_trim() == 0 && vm_present(g.lo), "nothing while it is in its guard");
@@ -266,6 +290,48 @@ static void test_kept(void)
 	CHECK(frames_left >= before + 15 && told == told_before + 1, "given back at once");
 }
 
+/* Free stacks of two sizes, more than one holder has place for. */
+static void test_released(void)
+{
+	enum { MANY = 1500 };
+	static struct stack *s[MANY];
+	uintptr_t highest = 0;
+	size_t slots;
+	long before;
+	int wrong = 0;
+
+	CHECK(runtime_reclaim() == 0, "nobody else wants memory");
+	stacks_share_memory();
+	for (int i = 0; i < MANY; i++) {
+		s[i] = alloc(i % 3 ? 8192 : 65536);
+		highest = (uintptr_t)s[i] > highest ? (uintptr_t)s[i] : highest;
+	}
+	for (int i = 0; i < MANY; i++)
+		stack_free(s[i]);
+	before = frames_left;
+	slots = stack_slots();
+	unlisted = 0;
+	CHECK(runtime_reclaim() >= (MANY - 20) * PAGE_SIZE && unlisted == 1, "nearly all of it comes back");
+	CHECK(frames_left >= before + MANY - 20 && stack_slots() == slots - (size_t)(frames_left - before),
+	      "as counted");
+	CHECK(runtime_reclaim() == 0 && unlisted == 1, "once");
+	before = frames_left;
+	frames_left = 0;
+	for (int i = 0; i < MANY; i++)
+		s[i] = alloc(i % 3 ? 8192 : 65536);
+	frames_left += before;
+	for (int i = 0; i < MANY; i++) {
+		if (s[i] != NULL)
+			stack_free(s[i]);
+		s[i] = alloc(i % 3 ? 8192 : 65536);
+		wrong += !is_right(s[i], i % 3 ? 8192 : 65536, STACK_GOROUTINE) || (uintptr_t)s[i] > highest;
+	}
+	CHECK(wrong == 0 && stacks_in_use() == MANY && stack_slots() == slots,
+	      "the same addresses, also after none could be had");
+	for (int i = 0; i < MANY; i++)
+		stack_free(s[i]);
+}
+
 /* ---- Several ---- */
 
 /* The sizes rise, so that spans are added while others search for theirs. */
@@ -279,6 +345,8 @@ static void allocates(void *unused)
 		int n = (int)(random_number() % 10);
 		size_t size = (size_t)8192 << i / 250;
 
+		if (i % 100 == 0)
+			runtime_reclaim();
 		if (s[n] != NULL) {
 			wrong += *(struct stack **)s[n]->hi != s[n];
 			stack_free(s[n]);
@@ -326,6 +394,7 @@ int main(void)
 
 	become(&self);
 	test_no_frames();
+	test_released();
 	test_threads();
 	test_sizes();
 	test_changes();
