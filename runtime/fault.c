@@ -150,7 +150,7 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 			return false;
 		fill_panic(g, SOCLE_PANIC_OVERFLOW, "stack overflow", t->addr, t->pc);
 	} else if (at == STACK_OUT_OF_MEMORY) {
-		if (stack_fault(t->addr, true) != STACK_GROWN)
+		if (stack_fault(g, t->addr, true) != STACK_GROWN)
 			return false;
 		fill_panic(g, SOCLE_PANIC_NO_MEMORY, "out of memory: the stack cannot grow", t->addr, t->pc);
 	} else {
@@ -190,7 +190,7 @@ bool runtime_fault(struct trap *t)
 	bool overflow;
 
 	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
-		at = stack_fault(t->addr, cannot_panic(g));
+		at = stack_fault(g, t->addr, cannot_panic(g));
 	if (at == STACK_GROWN)
 		return true;
 	overflow = is_overflow(t, at);

@@ -49,7 +49,7 @@ size_t stack_slots(void);	/* of which a page is backed: all that were ever in us
 void stacks_flush(void);	/* gives back what the CPUs keep of freed stacks */
 void stacks_share_memory(void); /* somebody else wants memory too, if only for stacks of another size */
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
-enum stack_fault stack_fault(uintptr_t address, bool emergency); /* on a handler's stack */
+enum stack_fault stack_fault(const struct g *g, uintptr_t address, bool emergency); /* on a handler's stack */
 int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */
 void stack_retract(struct g *g);		 /* takes that back, and what the stack grew to below SP */
 struct stack *stack_find(uintptr_t address);	 /* the arena's stack that holds the address, its guard included */

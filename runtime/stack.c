@@ -616,10 +616,18 @@ static void note_touched(struct stack *s, uintptr_t page)
 		;
 }
 
-enum stack_fault stack_fault(uintptr_t address, bool emergency)
+/* Mostly that is the stack that runs. */
+static struct stack *find_touched(const struct g *g, uintptr_t address)
+{
+	struct stack *own = g != NULL ? g->stack : NULL;
+
+	return own != NULL && address >= own->lo && address < own->hi ? own : stack_find(address);
+}
+
+enum stack_fault stack_fault(const struct g *g, uintptr_t address, bool emergency)
 {
 	uintptr_t page = address & ~(uintptr_t)(PAGE_SIZE - 1);
-	struct stack *s = stack_find(address);
+	struct stack *s = find_touched(g, address);
 
 	if (s == NULL)
 		return STACK_NONE;

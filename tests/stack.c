@@ -123,9 +123,9 @@ static void test_no_frames(void)
 	frames_left = 0;
 	errno = 0;
 	CHECK(alloc(8192) == NULL && errno == ENOMEM, "no frame for a first page");
-	CHECK(stack_fault(first->lo, false) == STACK_OUT_OF_MEMORY, "no frame to grow with");
+	CHECK(stack_fault(NULL, first->lo, false) == STACK_OUT_OF_MEMORY, "no frame to grow with");
 	emergency_frames = 1;
-	CHECK(stack_fault(first->lo, true) == STACK_GROWN, "but for a panic");
+	CHECK(stack_fault(NULL, first->lo, true) == STACK_GROWN, "but for a panic");
 	emergency_frames = 0;
 	frames_left = left - 1;
 	second = alloc(8192);
@@ -169,11 +169,11 @@ static int grow(struct stack *s)
 	uintptr_t address = s->lo + random_number() % (s->hi - s->lo);
 	bool backed = vm_present(address);
 
-	if (!backed && stack_fault(address, false) != STACK_GROWN)
+	if (!backed && stack_fault(NULL, address, false) != STACK_GROWN)
 		return 1;
 	*(char *)address = 1;
-	return s->touched > address || stack_fault(s->lo - 1, false) != STACK_GUARD_HIT ||
-	       stack_fault(s->guard, false) != STACK_GUARD_HIT;
+	return s->touched > address || stack_fault(NULL, s->lo - 1, false) != STACK_GUARD_HIT ||
+	       stack_fault(NULL, s->guard, false) != STACK_GUARD_HIT;
 }
 
 static int change(int i)
@@ -199,7 +199,8 @@ static int change(int i)
 	stacks_flush();
 	for (uintptr_t page = s->guard; page < top_of(s) - PAGE_SIZE; page += PAGE_SIZE)
 		wrong += vm_present(page);
-	return wrong + (stack_fault(s->lo, false) != STACK_NONE || stack_find(s->hi) != NULL || !vm_present(s->hi));
+	return wrong +
+	       (stack_fault(NULL, s->lo, false) != STACK_NONE || stack_find(s->hi) != NULL || !vm_present(s->hi));
 }
 
 /* stack_next() leads through all of them, upwards, none in another. */
@@ -244,7 +245,7 @@ static void test_extend_and_trim(void)
 	CHECK(stack_extend(&g, false) == 0 && g.lo < s->lo && g.lo > s->guard, "into the guard");
 	CHECK(vm_present(g.lo) && vm_present(s->lo - 1) && !vm_present(g.lo - 1), "which has memory then");
 	CHECK(g.tcb.stack_limit == g.lo + STACK_SLACK && stack_extend(&g, true) < 0, "once");
-	stack_fault(s->hi - 3 * PAGE_SIZE, false);
+	stack_fault(&g, s->hi - 3 * PAGE_SIZE, false); /* its own */
 	g.tcb.sp = (void *)(s->hi - PAGE_SIZE);
 	runtime_reclaim();
 	parked = &g;
@@ -266,7 +267,7 @@ static void test_kept(void)
 	long before, told_before;
 
 	stacks_flush();
-	CHECK(stack_fault(s->hi - 5 * PAGE_SIZE, false) == STACK_GROWN, "grown");
+	CHECK(stack_fault(NULL, s->hi - 5 * PAGE_SIZE, false) == STACK_GROWN, "grown");
 	before = frames_left;
 	stack_free(s);
 	CHECK(frames_left == before && stacks_in_use() == 0 && alloc(65536) == s, "it is kept, with its page");
@@ -276,10 +277,10 @@ static void test_kept(void)
 	stack_free(other);
 	for (int i = 0; i < 15; i++) {
 		many[i] = alloc(65536);
-		stack_fault(many[i]->hi - 2 * PAGE_SIZE, false);
+		stack_fault(NULL, many[i]->hi - 2 * PAGE_SIZE, false);
 	}
 	s = alloc(8192);
-	stack_fault(s->hi - PAGE_SIZE, false);
+	stack_fault(NULL, s->hi - PAGE_SIZE, false);
 	before = frames_left;
 	told_before = told;
 	for (int i = 0; i < 15; i++)
