@@ -51,6 +51,13 @@ static SOCLE_UNCHECKED bool take_spinning(void)
 	return atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst, memory_order_seq_cst);
 }
 
+static SOCLE_UNCHECKED void leave_spinning(void)
+{
+	unsigned was = atomic_exchange_explicit(&spinning, 0, memory_order_seq_cst);
+
+	ASSERT(was == 1, "two p's spin");
+}
+
 static SOCLE_UNCHECKED bool wake_spinning(unsigned id)
 {
 	struct p *p = &ps[id];
@@ -74,7 +81,7 @@ SOCLE_UNCHECKED void wake_one(void)
 		while ((ids = idle_ids()) != 0)
 			if (wake_spinning((unsigned)__builtin_ctz(ids)))
 				return;
-		atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+		leave_spinning();
 	}
 }
 
@@ -126,7 +133,7 @@ static struct g *look_everywhere(struct p *p)
 static void stop_spinning(struct p *p)
 {
 	p->spinning = false;
-	atomic_store_explicit(&spinning, 0, memory_order_seq_cst);
+	leave_spinning();
 	chaos_stall();
 	if (anyone_runnable_anywhere())
 		wake_one();

@@ -78,8 +78,11 @@ uint64_t arch_lookup(uintptr_t va)
 	return frame != 0 ? frame : NO_FRAME;
 }
 
+static atomic_uint shootdowns;
+
 void arch_shootdown(uintptr_t lo, uintptr_t hi)
 {
+	shootdowns++;
 	for (unsigned cpu = 0; cpu < CPUS; cpu++)
 		forget(cpu, lo, hi);
 }
@@ -151,6 +154,20 @@ static void back_own(size_t first, uint32_t *expected, size_t from, size_t to)
 		dirty += !use_if_present(first + i, &expected[i]);
 }
 
+/* The other CPUs are told once for as many pages as a batch holds. */
+static void test_batch(void)
+{
+	enum { MANY = 80, EACH = sizeof((struct vm_batch *)0)->frames / sizeof(uint64_t) };
+	struct vm_batch batch = {0};
+
+	CHECK(vm_back(address_of(0), address_of(MANY)) == 0 && shootdowns == 0, "backed");
+	for (size_t page = 0; page < MANY; page++)
+		vm_batch_add(&batch, address_of(page), address_of(page + 1));
+	vm_batch_release(&batch);
+	CHECK(shootdowns == (MANY + EACH - 1) / EACH, "told once for each batch");
+	vm_release(address_of(0), address_of(MANY));
+}
+
 static pthread_barrier_t all_are_there;
 
 static void *run_cpu(void *arg)
@@ -190,6 +207,7 @@ int main(void)
 	pthread_barrier_init(&all_are_there, NULL, CPUS);
 	for (unsigned cpu = 0; cpu < CPUS; cpu++)
 		pthread_mutex_init(&tlbs[cpu].lock, NULL);
+	test_batch();
 	for (uintptr_t cpu = 0; cpu < CPUS; cpu++)
 		pthread_create(&threads[cpu], NULL, run_cpu, (void *)cpu);
 	for (unsigned cpu = 0; cpu < CPUS; cpu++)

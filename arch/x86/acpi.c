@@ -41,7 +41,8 @@ struct entry {
 	};
 } __attribute__((packed));
 
-enum { MADT_APIC = 0, MADT_X2APIC = 9, ENABLED = 1 };
+enum { MADT_APIC = 0, MADT_APIC_SIZE = 8, MADT_X2APIC = 9, MADT_X2APIC_SIZE = 16, ENABLED = 1 };
+enum { LONGEST = 1 << 20 }; /* no such table is longer: damage */
 enum { RSDP_V0_SIZE = 20, EBDA_SEGMENT = 0x40e, BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000 };
 
 uint32_t acpi_apic_ids[MAX_APIC_IDS];
@@ -97,7 +98,7 @@ static const struct table *table_at(uint64_t address, const char *name)
 	const struct table *t = (const struct table *)(uintptr_t)address;
 
 	if (address == 0 || address >> 32 || !is_called(t->signature, name) || t->length < sizeof *t ||
-	    address + t->length > 1ull << 32 || !adds_up(t, t->length))
+	    t->length > LONGEST || address + t->length > 1ull << 32 || !adds_up(t, t->length))
 		return NULL;
 	return t;
 }
@@ -147,9 +148,9 @@ void acpi_find_cpus(const void *rsdp)
 	for (at = madt->entries; at + 2 <= end && at[1] >= 2 && at + at[1] <= end; at += at[1]) {
 		const struct entry *e = (const struct entry *)at;
 
-		if (e->type == MADT_APIC && e->apic.flags & ENABLED)
+		if (e->type == MADT_APIC && e->length >= MADT_APIC_SIZE && e->apic.flags & ENABLED)
 			add(e->apic.id);
-		if (e->type == MADT_X2APIC && e->x2apic.flags & ENABLED)
+		if (e->type == MADT_X2APIC && e->length >= MADT_X2APIC_SIZE && e->x2apic.flags & ENABLED)
 			add(e->x2apic.id);
 	}
 }

@@ -67,7 +67,7 @@ struct mb2_module {
 extern char image_start[], image_end[];
 
 static struct boot_info info;
-static const void *rsdp; /* as the loader says, or null */
+const void *boot_rsdp;
 
 /* Nothing is known of RAM, or it cannot be true: there is no going on. */
 static void stop(const char *why) __attribute__((noreturn));
@@ -143,8 +143,8 @@ static void parse_pvh(const struct pvh_info *pvh)
 		add_range(map[i].base, map[i].size, map[i].type);
 	if (pvh->command_line)
 		set_command_line(at(pvh->command_line, 1, "the command line is out of reach"));
-	if (pvh->rsdp)
-		rsdp = at(pvh->rsdp, 1, "the RSDP is out of reach");
+	if (pvh->rsdp && pvh->rsdp >> 32 == 0)
+		boot_rsdp = (const void *)(uintptr_t)pvh->rsdp;
 	if (pvh->nmodules == 0)
 		return;
 	modules = at(pvh->modules, pvh->nmodules * sizeof *modules, "the list of modules is out of reach");
@@ -224,7 +224,7 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
 	case MB2_MODULE: reserve_module(module->start, module->end - module->start); break;
 	case MB2_MAP: parse_mb2_map((const void *)tag); break;
 	case MB2_RSDP_V0:
-	case MB2_RSDP: rsdp = tag + 1; break; /* a copy; the newer comes last */
+	case MB2_RSDP: boot_rsdp = tag + 1; break; /* a copy; the newer comes last */
 	}
 }
 
@@ -292,6 +292,6 @@ void boot_main(uint32_t magic, uint32_t address)
 	cpu_init(0, fixed_stacks);
 	uart_init();
 	parse(magic, address);
-	acpi_find_cpus(rsdp);
+	acpi_find_cpus(boot_rsdp);
 	kernel_start(&info);
 }

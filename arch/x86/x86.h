@@ -42,6 +42,7 @@ enum { FIXED_STACKS(STACK_INDEX) };
 /* Called by start.S on the boot stack, interrupts masked, .bss zeroed. Never returns. */
 void boot_main(uint32_t magic, uint32_t info) __attribute__((noreturn));
 uintptr_t boot_low_page(void); /* a page of RAM below 1 MiB that nobody uses, or 0 */
+extern const void *boot_rsdp;  /* ACPI's, where the loader says; null: it does not */
 
 /* ---- acpi.c ---- */
 
