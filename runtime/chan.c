@@ -48,14 +48,25 @@ static ALWAYS_INLINE int wait(socle_chan *c, struct socle_waiters *q, void *elem
 
 /* Both are compiled twice: for elements of a word, whose copying is one instruction, not a call; and for any. */
 
+struct word {
+	uintptr_t value;
+} __attribute__((packed, may_alias)); /* on any boundary */
+
+/* The element is looked at first: NULL is a fault now, before the lock. */
 static ALWAYS_INLINE int send(socle_chan *c, const void *elem, size_t size)
 {
+	const void *from = elem;
+	struct word word;
 	int error;
 
-	if (size > 0)
-		(void)*(const volatile char *)elem; /* NULL: now, before the lock */
+	if (size == sizeof word) {
+		word.value = ((const volatile struct word *)elem)->value;
+		from = &word;
+	} else if (size > 0) {
+		(void)*(const volatile char *)elem;
+	}
 	lock_first(&c->lock);
-	error = try_send(c, elem, size, NULL);
+	error = try_send(c, from, size, NULL);
 	return error != WOULD_WAIT ? error : wait(c, &c->senders, (void *)elem, "sending on channel");
 }
 

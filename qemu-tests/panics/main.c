@@ -502,17 +502,20 @@ static void pushes(void *null) { socle_cleanup_push(null, note, "1"); }
 static void locks(void *null) { socle_mutex_lock(null); }
 static void queries(void *null) { socle_stack_query(null, null); }
 
-static void sends_nothing(void *null)
+static void sends_nothing_of(size_t size, void *null)
 {
-	socle_chan *c = socle_chan_make(sizeof(long), 1);
+	socle_chan *c = socle_chan_make(size, 1);
 	struct socle_cleanup cleanup;
 
 	socle_cleanup_push(&cleanup, (socle_fn)socle_chan_free, c);
 	socle_chan_send(c, null);
 }
 
-static const socle_fn given_null[] = {waits_sem, inits_sem, locks_shared, adds,	   signals,
-				      does_once, pushes,    locks,	  queries, sends_nothing};
+static void sends_no_word(void *null) { sends_nothing_of(sizeof(long), null); }
+static void sends_no_structure(void *null) { sends_nothing_of(24, null); }
+
+static const socle_fn given_null[] = {waits_sem, inits_sem, locks_shared, adds,		 signals,	    does_once,
+				      pushes,	 locks,	    queries,	  sends_no_word, sends_no_structure};
 
 static void test_null(void)
 {
