@@ -78,6 +78,7 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 	if (frame == NO_FRAME)
 		return -1;
 	page_zero(frame_address(frame));
+	atomic_thread_fence(memory_order_release); /* for whoever finds the entry, the hardware on another CPU too */
 	spin_lock_masked(&memory);
 	frames_emergency(emergency);		   /* for page tables */
 	if ((cpu_count() > 1 && vm_present(va)) || /* another CPU was faster */

@@ -517,14 +517,23 @@ static size_t give_back(struct stack *s, uintptr_t sp)
 	return page - from;
 }
 
+/* Other CPUs are interrupted for it, so not for a few pages, but for those of a guard. */
+static bool is_worth_it(const struct stack *s, uintptr_t sp)
+{
+	return cpu_count() == 1 || s->touched < s->lo || sp - s->touched > KEPT_BYTES / 4;
+}
+
 void stack_retract(struct g *g)
 {
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+
 	if (g->lo != g->stack->lo) {
 		g->lo = g->stack->lo;
 		g->tcb.stack_limit = g->lo + STACK_SLACK;
 		arch_set_tcb(&g->tcb);
 	}
-	give_back(g->stack, (uintptr_t)__builtin_frame_address(0));
+	if (is_worth_it(g->stack, sp))
+		give_back(g->stack, sp);
 }
 
 /* Acquire: the saved SP. Release: what is given back; ready() waits for it. */
