@@ -97,6 +97,17 @@ static inline bool g0_is_own(void)
 	return own;
 }
 
+/* The turn that runs ends in ns nanoseconds, which are instructions in most runs. */
+static inline void end_turn_in(int64_t ns)
+{
+	uintptr_t irq = arch_irq_disable();
+	struct p *p = this_p();
+
+	p->turn_end = socle_now() + ns;
+	timers_changed(p);
+	arch_irq_restore(irq);
+}
+
 /* The caller is alone. */
 static inline bool no_timers(void)
 {

@@ -119,17 +119,6 @@ static void yields_on(void *unused)
 	}
 }
 
-/* The turn that runs ends in ns nanoseconds, which are instructions in most runs. */
-static void end_turn_in(int64_t ns)
-{
-	uintptr_t irq = arch_irq_disable();
-	struct p *p = this_p();
-
-	p->turn_end = socle_now() + ns;
-	timers_changed(p);
-	arch_irq_restore(irq);
-}
-
 /* Wherever that is: the one that does not yield any more does not keep the other waiting for ever. */
 static void test_yields(void)
 {

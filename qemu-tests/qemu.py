@@ -22,7 +22,7 @@ KEYS = {
 }  # fmt: skip
 
 
-MACHINE = re.compile(r"([1-8])(| multi| single| icount)")
+MACHINE = re.compile(r"([1-8])(| multi| single| icount)(| \d+)")  # the last is a seed
 
 
 class TableError(Exception):
@@ -50,9 +50,10 @@ def on_machine(case, machine):
     match = MACHINE.fullmatch(machine)
     if not match:
         raise TableError(f"tests.toml: {case['name']}: no such machine: {machine}")
-    how = match[2].strip()
+    how, seed = match[2].strip(), match[3].strip()
+    args = {"args": f"{case.get('args', '')} chaos={seed}".strip()} if seed else {}
     single = ["-accel", "tcg,thread=single"] if how == "single" else []
-    return case | {
+    return case | args | {
         "id": f"{case['id']}-{machine.replace(' ', '-')}",
         "smp": int(match[1]),
         "icount": how == "icount",

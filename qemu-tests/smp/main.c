@@ -528,16 +528,17 @@ static void fault_and_overflow(unsigned worker)
 }
 
 /* Every register that it has counts: what a preemption loses shows in the sum. */
-static void be_preempted(void)
+static void be_preempted(unsigned round)
 {
 	unsigned long sum = 0;
 	double x = 1;
 
-	for (unsigned i = 0; i < 5000; i++) {
+	end_turn_in(round % 64 * 50);
+	for (unsigned i = 0; i < 1000; i++) {
 		sum += i * 3;
 		x += 0.5;
 	}
-	wrong_if(sum != 3ul * 5000 * 4999 / 2 || x != 2501);
+	wrong_if(sum != 3ul * 1000 * 999 / 2 || x != 501);
 }
 
 /* Of which there are fewer so far. Who computes alone on its CPU is never preempted: so each sleeps now and then, and the
@@ -550,7 +551,7 @@ static void fails_or_computes(unsigned worker)
 		if (overflows_caught <= preemptions())
 			fault_and_overflow(worker);
 		else
-			be_preempted();
+			be_preempted(i);
 	}
 }
 
