@@ -1,11 +1,12 @@
 /*
  * 100,000 goroutines at once, each blocked on a channel; then all are woken and end, and nothing is missing. Its
- * argument: another number.
+ * arguments: another number, and "sleep" for as many sleepers on the same stacks, whose timers are in the heaps all at once.
  */
 #include <stdlib.h>
 
 #include "qemu-tests/check.h"
 
+static const struct socle_go_attr small = {.stack_size = 8192};
 static socle_chan *gate;
 static atomic_size_t ended;
 
@@ -19,7 +20,6 @@ static void waits(void *number)
 
 static void all(size_t number)
 {
-	static const struct socle_go_attr small = {.stack_size = 8192};
 	size_t started = 0, before = vm_frames_free(), bytes;
 
 	gate = socle_chan_make(0, 0);
@@ -43,6 +43,38 @@ static void all(size_t number)
 	CHECK(ended == number);
 }
 
+/* ---- Sleepers ---- */
+
+static int64_t first, window; /* each sleeps until some time in the window */
+static atomic_size_t early;
+
+static void sleeps(void *number)
+{
+	int64_t deadline = first + (int64_t)((size_t)number * 2654435769u % (uint32_t)window);
+
+	socle_sleep(deadline - socle_now());
+	early += socle_now() < deadline;
+	ended++;
+}
+
+static void all_sleep(size_t number)
+{
+	size_t started = 0;
+
+	window = 100 * (int64_t)number;
+	first = socle_now() + 3000 * (int64_t)number;
+	ended = 0;
+	for (size_t i = 0; i < number; i++) {
+		started += socle_go_attr(&small, sleeps, (void *)i) == 0;
+		if (i % 200 == 0)
+			socle_yield();
+	}
+	socle_yield();
+	CHECK(started == number && (ended == 0 || !one_cpu()));
+	wait_for_others();
+	CHECK(ended == number && early == 0);
+}
+
 int main(int argc, char **argv)
 {
 	size_t number = argc > 1 ? (size_t)atol(argv[1]) : 100000, frames, stacks;
@@ -51,6 +83,8 @@ int main(int argc, char **argv)
 	frames = vm_frames_free();
 	stacks = stacks_in_use();
 	all(number); /* on the stacks of before: takes no frame */
+	if (argc > 2)
+		all_sleep(number);
 	CHECK(vm_frames_free() == frames && stacks_in_use() == stacks);
 	return finish();
 }

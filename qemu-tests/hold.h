@@ -1,7 +1,8 @@
 /*
  * Every register that code may use, loaded, held through a loop that changes none of them, and stored: what interrupts,
  * preemptions and stack faults must leave alone. On x86 also AVX's upper halves where there are any, the whole x87
- * stack, both control words and the flags, direction and alignment check among them; on ARM APSR with GE, and FPSCR.
+ * stack with its status, both control words and the flags, direction and alignment check among them; on ARM APSR with GE,
+ * and FPSCR.
  *
  * The loop reads a byte and counts without touching the flags: by LOOP on x86; on ARM its branch is computed.
  */
@@ -32,8 +33,8 @@ enum { VECTORS = 8, GENERAL = 7, TOUCH = 2 };
 
 struct registers {
 	unsigned char vector[VECTORS][32], x87[8][16];
-	uint32_t mxcsr, control; /* SSE's, x87's */
-	uintptr_t flags, avx;	 /* avx: there are upper halves */
+	uint32_t mxcsr, control, status; /* SSE's, x87's two */
+	uintptr_t flags, avx;		 /* avx: there are upper halves */
 	uintptr_t general[GENERAL];
 };
 #endif
@@ -120,6 +121,12 @@ __attribute__((naked, noinline)) static SOCLE_UNCHECKED void hold(const struct r
 		"jmp 2f\n"
 		"1:\t" EACH_VECTOR "movups %c[vector] + \\n * 32(" DI "), %%xmm\\n\n\t.endr\n"
 		"2:\t.irp n, 0, 1, 2, 3, 4, 5, 6, 7\n\tfldt %c[x87] + \\n * 16(" DI ")\n\t.endr\n\t"
+		"sub $32, " SP "\n\t" /* the environment has 28 */
+		"fnstenv (" SP ")\n\t"
+		"mov %c[status](" DI "), %%ax\n\t"
+		"mov %%ax, 4(" SP ")\n\t"
+		"fldenv (" SP ")\n\t"
+		"add $32, " SP "\n\t"
 		"fldcw %c[control](" DI ")\n\t"
 		"ldmxcsr %c[mxcsr](" DI ")\n\t"
 		"pushf\n\t"
@@ -147,6 +154,7 @@ __attribute__((naked, noinline)) static SOCLE_UNCHECKED void hold(const struct r
 		"mov " AX ", %c[flags](" DI ")\n\t"
 		"stmxcsr %c[mxcsr](" DI ")\n\t"
 		"fnstcw %c[control](" DI ")\n\t"
+		"fnstsw %c[status](" DI ")\n\t"
 		".irp n, 7, 6, 5, 4, 3, 2, 1, 0\n\tfstpt %c[x87] + \\n * 16(" DI ")\n\t.endr\n\t"
 		"cmpb $0, %c[avx](" DI ")\n\t"
 		"je 4f\n\t" EACH_VECTOR "vmovups %%ymm\\n, %c[vector] + \\n * 32(" DI ")\n\t.endr\n\t"
@@ -158,8 +166,8 @@ __attribute__((naked, noinline)) static SOCLE_UNCHECKED void hold(const struct r
 		"fninit\n\t"
 		"pop " AX "\n\t" POP_ALL
 		:
-		: OFFSET(vector), OFFSET(x87), OFFSET(mxcsr), OFFSET(control), OFFSET(flags), OFFSET(avx),
-		  OFFSET(general), [others] "i"((int)~FLAGS_HELD));
+		: OFFSET(vector), OFFSET(x87), OFFSET(mxcsr), OFFSET(control), OFFSET(status), OFFSET(flags),
+		  OFFSET(avx), OFFSET(general), [others] "i"((int)~FLAGS_HELD));
 }
 #endif
 
@@ -198,6 +206,7 @@ static inline void fill(struct registers *r, uint32_t seed)
 		memset(r->x87[i] + 10, 0, 6);
 	}
 	r->control = 0x7f | (r->control & 0xe00); /* the upper bit of precision; rounding; no exceptions */
+	r->status &= 0x477f;			  /* conditions, what has happened; the stack is full */
 	r->mxcsr = 0x1f80 | (r->mxcsr & 0xe03f);  /* flush to zero, rounding; what has happened; no exceptions */
 #endif
 }
