@@ -92,7 +92,7 @@ enum socle_op { SOCLE_SEND, SOCLE_RECV };
 struct socle_case {
 	enum socle_op op;
 	socle_chan *chan; /* NULL: never ready */
-	void *elem;	  /* as in socle_chan_send() and socle_chan_recv() */
+	void *elem;	  /* as in socle_chan_send() and socle_chan_recv(); NULL in a send ends the image */
 	int error;	  /* of the case that was done: 0, or EPIPE (closed; what was to be received is zeroed) */
 };
 
@@ -253,7 +253,7 @@ struct socle_foreign_attr {
  *   ENOMEM, EAGAIN, EINVAL  no stack of that size (socle_foreign_call_attr)
  *   EPERM      called from foreign code (socle_foreign_call_attr)
  * What the routine had locked or half changed stays so; a fault while it holds a lock of the C library ends the image.
- * A routine that takes long shares the CPU with the goroutines, but for one within 6 KiB of the end of its stack.
+ * A routine that takes long shares the CPU with the goroutines, but for one within 7 KiB of the end of its stack.
  * In foreign code socle_foreign_call() calls fn directly. */
 int socle_foreign_call(socle_fn fn, void *arg);
 int socle_foreign_call_leaf(socle_fn fn, void *arg) __asm__("arch_call_leaf");

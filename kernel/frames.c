@@ -10,15 +10,13 @@
  */
 #include "kernel/kernel.h"
 
-#define KEPT 32
-
 static struct {
 	struct boot_range range[64]; /* whole free pages, ascending */
 	int ranges, current;
 	uint64_t mark;	     /* next never-used frame in range[current] */
 	uint64_t *free_list; /* each frame's first word: the next one's address */
 	size_t free, total;
-	size_t kept; /* the last ones: for a goroutine whose stack cannot grow to panic on */
+	size_t kept; /* FRAMES_KEPT, or 0 */
 } frames;	     /* all zero, lest the ranges take room in the image */
 
 extern char image_end[]; /* the image begins with the boot stack, and that with its guard */
@@ -77,7 +75,7 @@ __attribute__((minsize)) void frames_init(const struct boot_info *info)
 		fatal("no usable RAM: the loader (%s) reported none beyond the image", info->protocol);
 	frames.mark = frames.range[0].base;
 	frames.free = frames.total;
-	frames.kept = KEPT;
+	frames.kept = FRAMES_KEPT;
 }
 
 static uint64_t take_unused(void)
@@ -130,7 +128,7 @@ void frame_free(uint64_t frame)
 	frames.free++;
 }
 
-void frames_emergency(bool on) { frames.kept = on ? 0 : KEPT; }
+void frames_emergency(bool on) { frames.kept = on ? 0 : FRAMES_KEPT; }
 
 size_t frames_free(void) { return frames.free; }
 size_t frames_total(void) { return frames.total; }

@@ -79,7 +79,8 @@ void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 void frames_init(const struct boot_info *info);
 uint64_t frame_alloc(void);	 /* a page's physical address, contents undefined, or NO_FRAME */
 uint64_t frame_alloc_zero(void); /* the same, zeroed */
-void frames_emergency(bool on);	 /* while on, the last few frames are given out too */
+#define FRAMES_KEPT 32		 /* the last ones, for a goroutine whose stack cannot grow to panic on */
+void frames_emergency(bool on);	 /* while on, those are given out too */
 void frame_free(uint64_t frame);
 size_t frames_free(void); /* how many are left here */
 size_t frames_total(void);
@@ -99,7 +100,8 @@ struct vm_batch {
 void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi);
 void vm_batch_release(struct vm_batch *b);
 bool vm_present(uintptr_t va);
-int vm_peek(uintptr_t va); /* a byte that another CPU may be giving back just now; -1: nothing is there. On any stack */
+/* Copies what is on a page that another CPU may be giving back just now. False: nothing is there. On any stack. */
+bool vm_read(void *to, uintptr_t va, size_t size);
 /* One page, on a handler's stack with interrupts masked. emergency: may use the frames that are kept for panics. */
 int vm_back_in_handler(uintptr_t va, bool emergency);
 

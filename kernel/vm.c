@@ -103,7 +103,7 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 }
 
 /* From here on no CPU can reach them any more. Interrupts masked. */
-static void release(struct vm_batch *b)
+static NOINLINE void release(struct vm_batch *b)
 {
 	if (b->n == 0)
 		return;
@@ -114,13 +114,18 @@ static void release(struct vm_batch *b)
 	spin_unlock(&memory);
 }
 
+#define BATCH (int)(sizeof((struct vm_batch *)NULL)->frames / sizeof(uint64_t))
+#define PAGES 1024 /* looked at with the lock held: most of a large stack may be absent */
+
 /* Until there are enough. Returns where it ends. */
 static uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 {
 	uint64_t frame;
 
+	if (hi - lo > PAGES * PAGE_SIZE)
+		hi = lo + PAGES * PAGE_SIZE;
 	spin_lock_masked(&memory);
-	for (; lo < hi && b->n < (int)(sizeof b->frames / sizeof b->frames[0]); lo += PAGE_SIZE) {
+	for (; lo < hi && b->n < BATCH; lo += PAGE_SIZE) {
 		if ((frame = arch_unmap(lo)) == NO_FRAME)
 			continue;
 		if (b->n == 0 || lo < b->lo)
@@ -135,11 +140,14 @@ static uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 
 void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 {
-	uintptr_t irq = enter();
+	while (lo < hi) {
+		uintptr_t irq = enter();
 
-	while ((lo = unmap(b, lo, hi)) < hi)
-		release(b);
-	arch_irq_restore(irq);
+		lo = unmap(b, lo, hi);
+		if (b->n == BATCH)
+			release(b);
+		arch_irq_restore(irq);
+	}
 }
 
 void vm_batch_release(struct vm_batch *b)
@@ -161,17 +169,19 @@ void vm_release(uintptr_t lo, uintptr_t hi)
 
 /* By the frame's own address, where it can always be read. If it still is the one that backs the page afterwards, it was
  * when it was read. */
-int vm_peek(uintptr_t va)
+bool vm_read(void *to, uintptr_t va, size_t size)
 {
 	uintptr_t page = va & ~(uintptr_t)(PAGE_SIZE - 1);
 	uint64_t frame = arch_lookup(page);
-	uint8_t byte;
+	const volatile char *from;
 
 	if (frame == NO_FRAME)
-		return -1;
-	byte = *(volatile uint8_t *)((uintptr_t)frame_address(frame) + va - page);
+		return false;
+	from = (const volatile char *)frame_address(frame) + (va - page);
+	for (size_t i = 0; i < size; i++)
+		((char *)to)[i] = from[i];
 	atomic_thread_fence(memory_order_acquire);
-	return arch_lookup(page) == frame ? byte : -1;
+	return arch_lookup(page) == frame;
 }
 
 bool vm_present(uintptr_t va) { return arch_lookup(va & ~(uintptr_t)(PAGE_SIZE - 1)) != NO_FRAME; }

@@ -72,28 +72,40 @@ static inline void sleep_for_others(void)
 
 static inline bool one_cpu(void) { return socle_ncpu() == 1; }
 
-/* The caller's m holds its CPU's p. Once more if the caller was moved to another CPU in between. */
+/* The caller stays on its m and CPU meanwhile, and what it reads is read meanwhile. */
+static inline struct g *stay(void)
+{
+	struct g *g = getg();
+
+	g->locks++;
+	atomic_signal_fence(memory_order_seq_cst);
+	return g;
+}
+static inline void move_on(struct g *g)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	g->locks--;
+}
+
+/* The caller's m holds its CPU's p. */
 static inline bool holds_p(void)
 {
-	bool holds = false;
+	struct g *g = stay();
+	bool holds = g->m->p == this_p();
 
-	for (int i = 0; i < 10 && !holds; i++)
-		holds = getg()->m->p == this_p();
+	move_on(g);
 	return holds;
 }
 
 /* The g0 of the caller's m is where it was made: no call's own stack, and no other m's. */
 static inline bool g0_is_own(void)
 {
-	struct g *g = getg();
-	const struct m *m;
-	bool own;
+	struct g *g = stay();
+	const struct m *m = g->m;
+	bool own = m == &m0 ? m->g0.hi == fixed_stacks[0].hi
+			    : m->g0.lo == m->g0.stack->lo && m->g0.hi == (uintptr_t)m && m->g0.tcb.sp <= (void *)m;
 
-	g->locks++; /* it stays on that m meanwhile */
-	m = g->m;
-	own = m == &m0 ? m->g0.hi == fixed_stacks[0].hi
-		       : m->g0.lo == m->g0.stack->lo && m->g0.hi == (uintptr_t)m && m->g0.tcb.sp <= (void *)m;
-	g->locks--;
+	move_on(g);
 	return own;
 }
 

@@ -132,15 +132,17 @@ static void group_done(void *unused) { (void)unused, socle_waitgroup_done(&group
 static void done_later(void *unused) { let_main_wait(), group_done(unused); }
 
 static void happens(void *unused) { (void)unused, happened = true; }
-static void once(void *unused)
+static struct socle_once one;
+static void new_once(void)
 {
-	static struct socle_once o;
-
-	(void)unused;
-	o = (struct socle_once){0};
+	one = (struct socle_once){0};
 	happened = false;
-	socle_once(&o, happens, NULL);
 }
+static SOCLE_UNCHECKED void happens_once(void *unused)
+{
+	(void)unused, happened = true;
+} /* else its own overflow is once, too */
+static void once(void *unused) { (void)unused, socle_once(&one, happens_once, NULL); }
 
 static void sleeps(void *unused) { (void)unused, socle_sleep(20000); }
 static void yields(void *unused) { (void)unused, socle_yield(); }
@@ -298,7 +300,7 @@ static const struct operation operations[] = {
 	{"post", sem_post, NULL, sem_wait, peer_waits, NULL},
 	{"wait for a group", group_wait, group_add, done_later, NULL, NULL},
 	{"the last of a group", group_done, group_add, group_wait, peer_waits, NULL},
-	{"once", once, NULL, NULL, NULL, has_happened},
+	{"once", once, new_once, NULL, NULL, has_happened},
 	{"sleep", sleeps, NULL, NULL, NULL, NULL},
 	{"yield", yields, NULL, NULL, NULL, NULL},
 	{"foreign call", calls, not_yet, NULL, NULL, has_happened},
@@ -319,7 +321,7 @@ static const struct operation operations[] = {
 };
 
 static size_t distance;
-static bool returned;
+static bool returned, cleaned;
 
 static uintptr_t edge(const struct g *g) { return no_memory ? g->stack->touched : g->tcb.stack_limit; }
 
@@ -339,6 +341,7 @@ static void may_block(void *unused)
 	const struct g *g = getg();
 
 	(void)unused;
+	cleaned = true;
 	wrong += !holds_p() || (g->callbacks == 0 && !g0_is_own());
 	socle_yield();
 }
@@ -362,9 +365,10 @@ static void do_at_edge(const struct operation *o)
 		start_peer(o->peer);
 	while (o->until != NULL && !o->until())
 		let_others_run();
-	returned = false;
+	returned = cleaned = false;
 	if (socle_try(above_edge, (void *)o->fn, &panic) < 0) {
 		caught++;
+		wrong += !cleaned;
 		wrong += o->before == not_yet && happened;
 		if (panic.kind != (no_memory ? SOCLE_PANIC_NO_MEMORY : SOCLE_PANIC_OVERFLOW) || returned) {
 			printf("%s, %zu from the edge: %s in %s\n", o->name, distance, panic.message, panic.function);
@@ -428,6 +432,8 @@ static void do_in_a_crowd(void)
 
 static void waits_at(void *gate) { socle_chan_recv(gate, NULL); }
 
+static size_t reclaims_nothing(void) { return 0; }
+
 /* On a stack of a page, and those of the others have that page from before. malloc() gets those of stacks that are free:
  * so some are in use until it has no more. */
 static void do_without_memory(void *unused)
@@ -449,9 +455,11 @@ static void do_without_memory(void *unused)
 	socle_sleep(1000000);
 	socle_chan_free(gate);
 	no_memory = true;
+	stacks_reclaim = reclaims_nothing; /* else free stacks would do */
 	for (unsigned i = 0; i < WITHOUT_MEMORY; i++)
 		do_between(i, 0, FARTHEST + OPERATION_ROOM);
 	no_memory = false;
+	stacks_reclaim = stacks_release_if_room;
 	for (; (page = pages) != NULL; free(page))
 		pages = *page;
 }

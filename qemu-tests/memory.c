@@ -155,7 +155,7 @@ static void all(void)
 
 /* ---- The memory of stacks that are free is for others too: other sizes, malloc(), foreign calls with their own ---- */
 
-static size_t allocate_all(void)
+static SOCLE_UNCHECKED size_t allocate_all(void)
 {
 	void **block, **blocks = NULL;
 	size_t n = 0;
@@ -185,6 +185,80 @@ static void test_given_back(void)
 	wait_for_others();
 }
 
+static void grows_a_little(void *unused)
+{
+	(void)unused;
+	deeper(8);
+}
+
+/* A stack that grows gets what free ones had. */
+static void test_given_to_growth(void)
+{
+	fill_and_end(8192);
+	CHECK(vm_frames_free() < 8 * FRAMES_KEPT);
+	CHECK(socle_try(grows_a_little, NULL, NULL) == 0);
+	CHECK(vm_frames_free() > 8 * FRAMES_KEPT);
+}
+
+/* ---- The last frames are for panics, and come back ---- */
+
+static struct socle_sem turn;
+static atomic_uint panicked, had_turns;
+
+static void grows_by_a_page(void *unused)
+{
+	(void)unused;
+	deeper(0);
+}
+
+static void panics_in_turn(void *unused)
+{
+	socle_sem_wait(&turn);
+	panicked += socle_try(grows_by_a_page, unused, NULL) == -1;
+	had_turns++;
+	socle_sem_wait(&turn);
+}
+
+static void test_many_panics(void)
+{
+	static const struct socle_go_attr small = {.stack_size = 8192}; /* of these 32 bits have enough addresses */
+	size_t n = 0;
+
+	panicked = had_turns = 0;
+	for (; socle_go_attr(&small, panics_in_turn, NULL) == 0; n++)
+		if (n % 64 == 0)
+			socle_yield();
+	for (unsigned i = 0; i < 3 * FRAMES_KEPT; i++) {
+		socle_sem_post(&turn);
+		CHECK(SOON(had_turns == i + 1));
+	}
+	CHECK(panicked > FRAMES_KEPT);
+	for (size_t i = 0; i < 2 * n - 3 * FRAMES_KEPT; i++)
+		socle_sem_post(&turn);
+	wait_for_others();
+}
+
+/* ---- malloc() finds no memory, called by foreign code that has hardly any of its stack left ---- */
+
+static SOCLE_UNCHECKED __attribute__((noinline)) void allocates(void *left)
+{
+	volatile uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	if (here - getg()->lo > (uintptr_t)left)
+		allocates(left);
+	else
+		CHECK(allocate_all() > 0);
+	here = 0;
+}
+
+static void test_at_end_of_foreign_stack(void)
+{
+	static const struct socle_foreign_attr own = {.stack_size = 65536};
+
+	for (uintptr_t left = 2500; left < 7000; left += 300)
+		CHECK(socle_foreign_call_attr(&own, allocates, (void *)left) == 0);
+}
+
 static void no_frame_to_grow(void)
 {
 	socle_go_attr(&large, grows, NULL);
@@ -197,9 +271,13 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		no_frame_to_grow();
 	test_growth();
+	test_given_to_growth();
+	if (one_cpu()) /* with several it takes long */
+		test_at_end_of_foreign_stack();
 	test_given_back(); /* while 32 bits still have addresses for other sizes */
 	test_given_back();
 	all();
+	test_many_panics();
 	if (one_cpu())
 		test_switch();
 	return finish();

@@ -131,13 +131,29 @@ static uintptr_t panic_sp(const struct g *g, const struct trap *t, uintptr_t lo)
 	return t->sp > lo + 128 && t->sp <= g->hi ? t->sp - 128 : lo;
 }
 
+/* On the goroutine's own stack, whose page is one of the last frames. If free stacks have had memory, nothing has
+ * happened: all registers are as they were. */
+static SOCLE_UNCHECKED void out_of_memory(void *arg)
+{
+	struct g *g = arg;
+
+	if (runtime_reclaim() > 2 * FRAMES_KEPT * PAGE_SIZE) { /* the last frames are filled up first */
+		g->panicking = false;
+		return;
+	}
+	if (g->try == NULL)
+		fatal("panic: %s", g->panic.message);
+	g->try->raise(g);
+}
+
 /* A trap in goroutine code. Nobody to catch it, a lock held, or a fault of ours: the image ends instead. */
 static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 {
 	struct g *g = (struct g *)t->tcb;
 	uintptr_t sp;
 
-	if (g == NULL || g->m == NULL || on_g0(g) || g->try == NULL || t->kind == TRAP_FATAL)
+	if (g == NULL || g->m == NULL || on_g0(g) || (g->try == NULL && at != STACK_OUT_OF_MEMORY) ||
+	    t->kind == TRAP_FATAL)
 		return false;
 	if (g->locks > 0 || g->libc_locks > 0 || g->m->p == NULL ||
 	    (in_core(t->pc) && !overflow && at != STACK_OUT_OF_MEMORY && !null_argument(t, g)))
@@ -153,6 +169,8 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 		if (stack_fault(g, t->addr, true) != STACK_GROWN)
 			return false;
 		fill_panic(g, SOCLE_PANIC_NO_MEMORY, "out of memory: the stack cannot grow", t->addr, t->pc);
+		arch_redirect(t, sp, out_of_memory, g);
+		return true;
 	} else {
 		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0,
 			   t->pc);
@@ -166,9 +184,13 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 /* g panics already, holds a lock, or its foreign call has ended without a p, which it is about to get back. */
 static bool cannot_panic(const struct g *g)
 {
+	const struct g *current;
+
 	if (g == NULL || g->m == NULL)
 		return false; /* no thread runs */
-	return g->panicking || g->locks + g->libc_locks > 0 || (!on_g0(g) && g->m->p == NULL);
+	current = on_g0(g) ? g->m->current : g;
+	return g->panicking || g->locks > 0 || (current != NULL && current->libc_locks > 0) ||
+	       (!on_g0(g) && g->m->p == NULL);
 }
 
 /* How far below SP one instruction goes and leaves it as it was when it faults: a push, into the red zone, or
@@ -199,7 +221,7 @@ bool runtime_fault(struct trap *t)
 	if (overflow)
 		t->name = "stack overflow:";
 	if (at == STACK_OUT_OF_MEMORY)
-		t->name = "out of memory: there is no frame to back a stack's page;";
+		t->name = "out of memory: no frame for a stack's page;";
 	return false;
 }
 

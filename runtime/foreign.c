@@ -228,7 +228,6 @@ int socle_foreign_call_with(const struct socle_foreign_attr *attr, socle_fn fn, 
 		return call_on_g0(g, attr, fn, arg);
 	if (attr->stack_size < 65536)
 		return refuse(EINVAL);
-	stacks_share_memory();
 	arch_touch_stack(OWN_STACK_ROOM); /* no panic until it is freed: a cleanup could end up on another m */
 	s = stack_alloc(attr->stack_size, STACK_FOREIGN);
 	return s != NULL ? call_on_stack(g, s, attr, fn, arg) : -1;

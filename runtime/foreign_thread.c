@@ -164,7 +164,7 @@ int socle_foreign_thread(const struct socle_foreign_attr *attr, socle_fn fn, voi
 		errno = EINVAL;
 		return -1;
 	}
-	stacks_share_memory();
+	stacks_will_end();
 	s = stack_alloc(size, STACK_THREAD);
 	if (s == NULL)
 		return -1;

@@ -56,33 +56,6 @@ struct _reent *__getreent(void)
 /* Ours, and so in the core, where no turn ends: the runtime sets errno while a goroutine is half way between two m's. */
 int *__errno(void) { return &__getreent()->_errno; }
 
-/* What frees the buffers. NULL: malloc() was never called, so there are none; an image that does not call it does without
- * all of that. */
-static void (*_Atomic reclaim)(struct _reent *);
-
-void __malloc_lock(struct _reent *unused)
-{
-	(void)unused;
-	atomic_store_explicit(&reclaim, _reclaim_reent, memory_order_relaxed);
-	stacks_share_memory();
-	__retarget_lock_acquire_recursive(&__lock___malloc_recursive_mutex);
-}
-
-void __malloc_unlock(struct _reent *unused)
-{
-	(void)unused;
-	__retarget_lock_release_recursive(&__lock___malloc_recursive_mutex);
-}
-
-void reent_free(struct g *g)
-{
-	void (*fn)(struct _reent *) = atomic_load_explicit(&reclaim, memory_order_relaxed);
-
-	if (fn != NULL)
-		fn(g->reent);
-	g->reent = NULL;
-}
-
 /* ---- Locks ---- */
 
 void __retarget_lock_init(_LOCK_T *lock)
@@ -156,6 +129,37 @@ void __retarget_lock_acquire(_LOCK_T lock)
 	__retarget_lock_acquire_recursive(lock);
 }
 void __retarget_lock_release(_LOCK_T lock) { __retarget_lock_release_recursive(lock); }
+
+/* ---- malloc()'s ----
+ *
+ * Behind the locks, so that those are defined unchecked before anybody calls them: a call takes the attributes of the
+ * header's declaration, and clang keeps to those. */
+
+/* What frees the buffers. NULL: malloc() was never called, so there are none; an image that does not call it does without
+ * all of that. */
+static void (*_Atomic reclaim)(struct _reent *);
+
+void __malloc_lock(struct _reent *unused)
+{
+	(void)unused;
+	atomic_store_explicit(&reclaim, _reclaim_reent, memory_order_relaxed);
+	__retarget_lock_acquire_recursive(&__lock___malloc_recursive_mutex);
+}
+
+void __malloc_unlock(struct _reent *unused)
+{
+	(void)unused;
+	__retarget_lock_release_recursive(&__lock___malloc_recursive_mutex);
+}
+
+void reent_free(struct g *g)
+{
+	void (*fn)(struct _reent *) = atomic_load_explicit(&reclaim, memory_order_relaxed);
+
+	if (fn != NULL)
+		fn(g->reent);
+	g->reent = NULL;
+}
 
 #pragma clang attribute pop
 #pragma clang attribute pop

@@ -87,7 +87,7 @@ void socle_cleanup_pop(struct socle_cleanup *c, int execute)
 		c->fn(c->arg);
 }
 
-static struct socle_cleanup *take_cleanup(struct g *g)
+static SOCLE_UNCHECKED struct socle_cleanup *take_cleanup(struct g *g)
 {
 	struct socle_cleanup *c = g->cleanups;
 
@@ -95,7 +95,7 @@ static struct socle_cleanup *take_cleanup(struct g *g)
 	return c;
 }
 
-static void run_cleanups(struct g *g, const struct socle_cleanup *until)
+static SOCLE_UNCHECKED void run_cleanups(struct g *g, const struct socle_cleanup *until)
 {
 	while (g->cleanups != until) {
 		struct socle_cleanup *c = take_cleanup(g);
@@ -104,9 +104,19 @@ static void run_cleanups(struct g *g, const struct socle_cleanup *until)
 	}
 }
 
-void leave_tries(struct g *g)
+/* Cleanups have so much of the stack, however close to its end they are called: the extension does for all of them. It
+ * goes with what is given up. */
+#define CLEANUP_ROOM 2048
+static SOCLE_UNCHECKED void make_room(struct g *g)
+{
+	if ((uintptr_t)__builtin_frame_address(0) < g->tcb.stack_limit + CLEANUP_ROOM)
+		stack_extend(g, false);
+}
+
+SOCLE_UNCHECKED void leave_tries(struct g *g)
 {
 	g->exiting = true;
+	make_room(g);
 	for (; g->try != NULL; g->try = g->try->outer)
 		run_cleanups(g, g->try->cleanups);
 	run_cleanups(g, NULL);
@@ -129,12 +139,13 @@ static SOCLE_UNCHECKED _Noreturn void resume_try(struct g *g, struct try *t)
 }
 
 /* On the goroutine's stack, below all that is to be given up. A cleanup that panics is done, and its panic takes the
- * place of the last. */
-static _Noreturn void unwind(struct g *g)
+ * place of the last. Unchecked: there may be no room yet. */
+static SOCLE_UNCHECKED _Noreturn void unwind(struct g *g)
 {
 	struct try *t = g->try;
 
 	note_panic(g, t);
+	make_room(g);
 	while (g->cleanups != t->cleanups) {
 		struct socle_cleanup *c = take_cleanup(g);
 
@@ -159,7 +170,7 @@ static SOCLE_UNCHECKED void raised(void *arg)
 	resume_try(g, g->try);
 }
 
-static void unwind_from_g0(void *g) { unwind(g); }
+static SOCLE_UNCHECKED void unwind_from_g0(void *g) { unwind(g); }
 
 static SOCLE_UNCHECKED _Noreturn void raise(struct g *g, uintptr_t frame)
 {

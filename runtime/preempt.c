@@ -22,8 +22,10 @@ static uint32_t chaos[MAX_CPUS];
 bool chaos_started;
 
 /* What end_turn() needs of the interrupted stack. A goroutine's may be taken from the slack: so checked code is preempted
- * wherever it is, and also unchecked code of little depth below it. On g0 the end of a turn may have to start a thread. */
+ * wherever it is, and also unchecked code of little depth below it. On g0 the end of a turn may have to start a thread, and
+ * for its stack to take back what the CPUs keep. */
 #define ROOM (REDIRECT_GAP + REDIRECT_ROOM + 512)
+#define ROOM_ON_G0 (G0_SLACK + ROOM + 1024)
 #define SMALL_FRAME 272 /* and a call: compared without its size */
 _Static_assert(ROOM + SMALL_FRAME <= STACK_SLACK, "a loop at the end of its stack would never be preempted");
 
@@ -110,7 +112,7 @@ void start_turn(struct p *p)
 static bool may_interrupt(const struct trap *t, const struct g *g)
 {
 	struct bounds b = current_bounds(g, t->sp);
-	size_t room = on_g0(g) ? G0_SLACK + ROOM : ROOM;
+	size_t room = on_g0(g) ? ROOM_ON_G0 : ROOM;
 
 	return g->locks == 0 && g->m->current->libc_locks == 0 && !in_core(t->pc) && t->sp > b.lo + room &&
 	       t->sp <= b.hi;

@@ -388,11 +388,8 @@ int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 		errno = EINVAL;
 		return -1;
 	}
-	if (attr == NULL)
-		attr = &defaults;
-	else if (attr->stack_size != 0)
-		stacks_share_memory();
-	return go(attr, fn, arg);
+	stacks_will_end();
+	return go(attr != NULL ? attr : &defaults, fn, arg);
 }
 
 int socle_go(socle_fn fn, void *arg) { return socle_go_attr(NULL, fn, arg); }

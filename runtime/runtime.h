@@ -45,9 +45,17 @@ struct stack {
 struct stack *stack_alloc(size_t size, enum stack_kind kind); /* NULL and errno: EINVAL, EAGAIN, ENOMEM */
 void stack_free(struct stack *s);
 size_t stacks_in_use(void);
-size_t stack_slots(void);	/* of which a page is backed: all that were ever in use, less what was released */
-void stacks_flush(void);	/* gives back what the CPUs keep of freed stacks */
-void stacks_share_memory(void); /* somebody else wants memory too, if only for stacks of another size */
+size_t stack_slots(void); /* of which a page is backed: all that were ever in use, less what was released */
+void stacks_flush(void);  /* gives back what the CPUs keep of freed stacks */
+extern size_t (*_Atomic stacks_reclaim)(void); /* what runtime_reclaim() calls, once there may be free stacks */
+size_t stacks_release_if_room(void);
+/* The last frames may be in use, which are for panics. */
+static inline SOCLE_UNCHECKED bool memory_is_short(void) { return frames_free() <= 2 * FRAMES_KEPT; }
+static inline SOCLE_UNCHECKED void stacks_will_end(void)
+{
+	if (atomic_load_explicit(&stacks_reclaim, memory_order_relaxed) == NULL)
+		atomic_store_explicit(&stacks_reclaim, stacks_release_if_room, memory_order_relaxed);
+}
 enum stack_fault { STACK_GROWN, STACK_OUT_OF_MEMORY, STACK_GUARD_HIT, STACK_NONE };
 enum stack_fault stack_fault(const struct g *g, uintptr_t address, bool emergency); /* on a handler's stack */
 int stack_extend(struct g *g, bool in_handler);	 /* into the guard, for a panic to run on; -1: already, or no frames */

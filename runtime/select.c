@@ -212,7 +212,7 @@ static int select_in_order(struct select *s, struct entry *locked, struct socle_
 /* Any number of them, in any order. */
 static NOINLINE int select_any(struct socle_case *cases, int n, int64_t deadline)
 {
-	if (n < 0 || n > SOCLE_SELECT_MAX)
+	if (n < 0 || n > SOCLE_SELECT_MAX || (n > 0 && cases == NULL))
 		return -EINVAL;
 	for (int i = 0; i < n; i++)
 		if (is_wrong(&cases[i]))

@@ -178,17 +178,19 @@ static uintptr_t released_slot(struct stack_class *c)
 	return end;
 }
 
-/* Takes that back, or new_slot(). Where nobody is left to hold it the addresses are lost, no memory is. */
+/* Takes that back, or new_slot(). Where there is nobody to hold it the addresses are lost, no memory is. */
 static void return_slot(struct stack_class *c, uintptr_t end)
 {
-	if (c->span->next == end) {
+	if (c->span != NULL && c->span->next == end) { /* NULL: the arena is full */
 		c->span->next -= c->slot;
 		return;
 	}
-	if (c->holders == NULL && c->free != NULL)
+	if ((c->holders == NULL || is_full(c->holders)) && c->free != NULL)
 		put(&c->holders, take(&c->free));
 	if (c->holders != NULL && !is_full(c->holders))
 		hold(c->holders, end);
+	else
+		arena.released++;
 }
 
 /* ---- From here on it is not ---- */
@@ -402,16 +404,16 @@ static SLOW size_t release_free(void)
 	return n;
 }
 
-#define ROOM (STACK_SLACK + 1024) /* for all that, with locks held */
+#define ROOM 1024 /* for all that, with locks held, above the slack that is for it as well */
 
 /* Also called by malloc(), from foreign code, and before there are goroutines. */
-static SOCLE_UNCHECKED size_t release_if_room(void)
+SOCLE_UNCHECKED size_t stacks_release_if_room(void)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct g *g = getg();
 	size_t n;
 
-	if (g == NULL || g->m == NULL || sp < current_bounds(g, sp).lo + ROOM)
+	if (g == NULL || g->m == NULL || sp < current_bounds(g, sp).lo + (on_g0(g) ? G0_SLACK : STACK_SLACK) + ROOM)
 		return 0;
 	lock(&one_at_a_time);
 	n = release_free();
@@ -419,17 +421,12 @@ static SOCLE_UNCHECKED size_t release_if_room(void)
 	return n * PAGE_SIZE;
 }
 
-/* NULL: memory is for stacks of one size only, and need not come back. An image in which that is so is the smaller. */
-static size_t (*_Atomic reclaim)(void);
-
-SOCLE_UNCHECKED void stacks_share_memory(void)
-{
-	atomic_store_explicit(&reclaim, release_if_room, memory_order_relaxed);
-}
+/* NULL: no goroutine was ever started. An image in which that is so is the smaller. */
+size_t (*_Atomic stacks_reclaim)(void);
 
 SOCLE_UNCHECKED size_t runtime_reclaim(void)
 {
-	size_t (*fn)(void) = atomic_load_explicit(&reclaim, memory_order_relaxed);
+	size_t (*fn)(void) = atomic_load_explicit(&stacks_reclaim, memory_order_relaxed);
 
 	return fn != NULL ? fn() : 0;
 }
@@ -517,10 +514,10 @@ static size_t give_back(struct stack *s, uintptr_t sp)
 	return page - from;
 }
 
-/* Other CPUs are interrupted for it, so not for a few pages, but for those of a guard. */
+/* Other CPUs are interrupted for it, so not for a few pages, but for those of a guard, and for the last frames. */
 static bool is_worth_it(const struct stack *s, uintptr_t sp)
 {
-	return cpu_count() == 1 || s->touched < s->lo || sp - s->touched > KEPT_BYTES / 4;
+	return cpu_count() == 1 || s->touched < s->lo || sp - s->touched > KEPT_BYTES / 4 || memory_is_short();
 }
 
 void stack_retract(struct g *g)
@@ -540,11 +537,12 @@ void stack_retract(struct g *g)
 static size_t trim(struct g *g)
 {
 	enum g_status waiting = G_WAITING;
-	size_t bytes;
+	size_t bytes = 0;
 
 	if (!__atomic_compare_exchange_n(&g->status, &waiting, G_TRIMMED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return 0;
-	bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
+	if (g->lo == g->stack->lo) /* not on its extension */
+		bytes = give_back(g->stack, (uintptr_t)g->tcb.sp);
 	__atomic_store_n(&g->status, G_WAITING, __ATOMIC_RELEASE);
 	return bytes;
 }
@@ -556,7 +554,7 @@ size_t socle_stack_trim(void)
 	lock(&one_at_a_time);
 	bytes = release_free() * PAGE_SIZE;
 	for (struct g *g = all_gs(); g != NULL; g = g->all)
-		if (!is_foreign_thread(g) && g->lo == g->stack->lo) /* not on its extension */
+		if (!is_foreign_thread(g))
 			bytes += trim(g);
 	unlock(&one_at_a_time);
 	return bytes;
@@ -600,7 +598,12 @@ static struct span *find_span(uintptr_t address)
 }
 
 /* Its page may be on the way back. */
-static bool is_in_use(const struct stack *s) { return vm_peek((uintptr_t)&s->in_use) > 0; }
+static bool is_in_use(const struct stack *s)
+{
+	bool in_use;
+
+	return vm_read(&in_use, (uintptr_t)&s->in_use, sizeof in_use) && in_use;
+}
 
 struct stack *stack_find(uintptr_t address)
 {

@@ -25,24 +25,43 @@ static void query_fixed(const struct fixed_stack *f, struct socle_stack_info *ou
 	};
 }
 
-static void query_arena(const struct stack *s, struct socle_stack_info *out)
+#define READ(to, from) vm_read(&(to), (uintptr_t) & (from), sizeof(to))
+
+/* Its name and number. What is gone meanwhile stays as it is. */
+static void query_owner(const struct g *g, enum stack_kind kind, struct socle_stack_info *out)
+{
+	const char *name = NULL;
+	struct m *m;
+
+	if (READ(name, g->name) && name != NULL)
+		out->owner = name;
+	if (kind == STACK_GOROUTINE)
+		READ(out->id, g->id);
+	else if (READ(m, g->m))
+		READ(out->id, m->id);
+}
+
+/* Another CPU's stack may end at any time, and its page go. False: it has. */
+static bool query_arena(const struct stack *s, struct socle_stack_info *out)
 {
 	static const enum socle_stack_kind kinds[] = {SOCLE_STACK_GOROUTINE, SOCLE_STACK_G0, SOCLE_STACK_FOREIGN,
 						      SOCLE_STACK_THREAD};
-	const struct g *g = (const struct g *)s->hi;
+	struct stack copy;
 
+	chaos_stall();
+	if (!READ(copy, *s) || !copy.in_use)
+		return false;
 	*out = (struct socle_stack_info){
-		.owner = s->kind == STACK_FOREIGN ? "foreign call" : g_name(g),
-		.kind = kinds[s->kind],
-		.guard_lo = s->guard,
-		.lo = s->lo,
-		.hi = s->hi,
-		.high_water = s->touched,
+		.owner = copy.kind == STACK_FOREIGN ? "foreign call" : "unnamed",
+		.kind = kinds[copy.kind],
+		.guard_lo = copy.guard,
+		.lo = copy.lo,
+		.hi = copy.hi,
+		.high_water = copy.touched,
 	};
-	if (s->kind == STACK_GOROUTINE)
-		out->id = g->id;
-	if (s->kind == STACK_G0 || s->kind == STACK_THREAD)
-		out->id = g->m->id;
+	if (copy.kind != STACK_FOREIGN)
+		query_owner((const struct g *)copy.hi, copy.kind, out);
+	return true;
 }
 
 /* Memory of the foreign code's own: without a guard, and nobody can tell how much of it was used. */
@@ -82,12 +101,10 @@ bool stack_query(uintptr_t address, struct socle_stack_info *out)
 		}
 	}
 	if (s != NULL)
-		query_arena(s, out);
-	else if ((f = fiber_find(address)) != NULL)
+		return query_arena(s, out);
+	if ((f = fiber_find(address)) != NULL)
 		query_fiber(f, out);
-	else
-		return false;
-	return true;
+	return f != NULL;
 }
 
 int socle_stack_query(const void *addr, struct socle_stack_info *out)
@@ -152,9 +169,11 @@ void stack_map(uintptr_t sp)
 		query_fiber(f, &info);
 		draw(&info, sp);
 	}
-	for (struct stack *s = stack_next(NULL); s != NULL && drawn < MAP_LIMIT; s = stack_next(s), drawn++) {
-		query_arena(s, &info);
+	for (struct stack *s = stack_next(NULL); s != NULL && drawn < MAP_LIMIT; s = stack_next(s)) {
+		if (!query_arena(s, &info))
+			continue;
 		draw(&info, sp);
+		drawn++;
 	}
 	if (stacks_in_use() > MAP_LIMIT)
 		console_printf("  ... and %zu more\n", stacks_in_use() - MAP_LIMIT);

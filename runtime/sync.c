@@ -124,6 +124,9 @@ int socle_mutex_trylock_slow(struct socle_mutex *m)
 	return taken ? 0 : refuse(EBUSY);
 }
 
+/* m->lock held. */
+static bool needs_waking(const struct socle_mutex *m) { return !m->woken && m->waiters.head != NULL; }
+
 /* m->lock held. Hands the mutex over, or frees it. Whom to make ready; NULL when nobody needs waking. */
 static struct g *pass_on(struct socle_mutex *m)
 {
@@ -139,15 +142,18 @@ static struct g *pass_on(struct socle_mutex *m)
 	return w->g;
 }
 
-int socle_mutex_unlock_slow(struct socle_mutex *m)
+/* Unchecked: socle_once() must be able to, too. */
+SOCLE_UNCHECKED int socle_mutex_unlock_slow(struct socle_mutex *m)
 {
 	struct g *woken;
 
 	if (!(__atomic_load_n(&m->state, __ATOMIC_RELAXED) & SOCLE_MUTEX_LOCKED))
 		fatal("socle_mutex_unlock: the mutex is not locked");
-	if (require_goroutine() < 0)
-		return -1;
 	lock_first(as_lock(&m->lock));
+	if (on_g0(getg()) && needs_waking(m)) {
+		unlock(as_lock(&m->lock));
+		return refuse(EPERM);
+	}
 	woken = pass_on(m);
 	unlock(as_lock(&m->lock));
 	if (woken != NULL)
@@ -341,7 +347,8 @@ int socle_waitgroup_wait(struct socle_waitgroup *wg)
 
 /* ---- Once ---- */
 
-static void end_once(void *arg)
+/* Unchecked, and with what it needs of the stack touched before: once it has begun no panic may come but fn's. */
+static SOCLE_UNCHECKED void end_once(void *arg)
 {
 	struct socle_once *o = arg;
 
@@ -352,19 +359,23 @@ static void end_once(void *arg)
 int socle_once(struct socle_once *o, socle_fn fn, void *arg)
 {
 	struct socle_cleanup cleanup;
+	struct g *g = getg();
 
 	if (__atomic_load_n(&o->done, __ATOMIC_ACQUIRE))
 		return 0;
 	if (require_goroutine() < 0)
 		return -1;
+	arch_touch_stack(OPERATION_ROOM + 256);
 	socle_mutex_lock(&o->mutex);
 	if (o->done) {
 		socle_mutex_unlock(&o->mutex);
 		return 0;
 	}
-	socle_cleanup_push(&cleanup, end_once, o);
+	cleanup = (struct socle_cleanup){end_once, o, g->cleanups};
+	g->cleanups = &cleanup;
 	fn(arg);
-	socle_cleanup_pop(&cleanup, true);
+	g->cleanups = cleanup.next;
+	end_once(o);
 	return 0;
 }
 

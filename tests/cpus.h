@@ -325,7 +325,8 @@ struct fiber *fiber_find(uintptr_t address)
 void enter_fiber(struct m *m, struct crossing *c, struct fiber *f) { fatal("enter_fiber(%p, %p, %p)", m, c, f); }
 void leave_fiber(struct m *m) { fatal("leave_fiber(%p)", m); }
 void reent_free(struct g *g) { fatal("reent_free(%p)", g); }
-void stacks_share_memory(void) {}
+size_t (*_Atomic stacks_reclaim)(void);
+size_t stacks_release_if_room(void) { return 0; }
 void leave_tries(struct g *g) { fatal("leave_tries(%p)", g); }
 void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg) { *c = (struct socle_cleanup){fn, arg, NULL}; }
 void socle_cleanup_pop(struct socle_cleanup *c, int execute) { fatal("socle_cleanup_pop(%p, %d)", c, execute); }

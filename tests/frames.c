@@ -143,7 +143,7 @@ static bool all_zero(uint64_t frame)
 static int change(bool growing)
 {
 	bool zeroed = random_number() % 2, emergency = random_number() % 8 == 0;
-	size_t may_use = emergency ? REAL : REAL - KEPT, i;
+	size_t may_use = emergency ? REAL : REAL - FRAMES_KEPT, i;
 	int wrong = 0;
 
 	if (random_number() % 10 < (growing ? 7u : 3u)) {

@@ -17,18 +17,21 @@ static atomic_bool *page_at(uintptr_t va) { return &present[(va - ARENA_LO) / PA
 
 bool vm_present(uintptr_t va) { return *page_at(va); }
 
+size_t frames_free(void) { return (size_t)frames_left; }
+
 /* What is released meanwhile cannot be read any more. */
 static pthread_mutex_t releasing = PTHREAD_MUTEX_INITIALIZER;
 
-int vm_peek(uintptr_t va)
+bool vm_read(void *to, uintptr_t va, size_t size)
 {
-	int byte = -1;
+	bool backed;
 
 	pthread_mutex_lock(&releasing);
-	if (*page_at(va))
-		byte = *(volatile unsigned char *)va;
+	backed = *page_at(va);
+	for (size_t i = 0; i < size && backed; i++)
+		((char *)to)[i] = ((volatile char *)va)[i];
 	pthread_mutex_unlock(&releasing);
-	return byte;
+	return backed;
 }
 
 int vm_back_in_handler(uintptr_t va, bool emergency)
@@ -302,7 +305,7 @@ static void test_released(void)
 	int wrong = 0;
 
 	CHECK(runtime_reclaim() == 0, "nobody else wants memory");
-	stacks_share_memory();
+	stacks_will_end();
 	for (int i = 0; i < MANY; i++) {
 		s[i] = alloc(i % 3 ? 8192 : 65536);
 		highest = (uintptr_t)s[i] > highest ? (uintptr_t)s[i] : highest;

@@ -107,11 +107,12 @@ uint64_t arch_unmap(uintptr_t va)
 uint64_t arch_lookup(uintptr_t va)
 {
 	int level = 1;
-	uint64_t *entry = entry_of(va, &level, false);
+	const volatile uint64_t *place = entry_of(va, &level, false);
+	uint64_t entry = place != NULL ? *place : 0; /* once: another CPU may change it */
 
-	if (entry == NULL || !(*entry & PRESENT))
+	if (!(entry & PRESENT))
 		return NO_FRAME;
-	return (*entry & ADDRESS & -size_of(level)) | (va & (size_of(level) - PAGE_SIZE));
+	return (entry & ADDRESS & -size_of(level)) | (va & (size_of(level) - PAGE_SIZE));
 }
 
 /* Handlers call this too: they leave the FPU's registers as they are, so it borrows one. CLTS: i386's handlers are
