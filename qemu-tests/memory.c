@@ -181,7 +181,8 @@ static void test_given_back(void)
 	CHECK(fill_and_end(8192) > first / 4 * 3);
 	frames = vm_frames_free();
 	CHECK(socle_stack_trim() > first * PAGE_SIZE / 4 * 3 && vm_frames_free() > frames + first / 4 * 3);
-	CHECK(SOON(stack_slots() < first / 100));
+	CHECK(SOON(
+		(socle_stack_trim(), stack_slots() < first / 100))); /* another CPU may keep some that end just now */
 	wait_for_others();
 }
 

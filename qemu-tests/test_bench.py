@@ -57,7 +57,7 @@ def test_counts(arch):
     before = dict(zip(NAMES, map(float, BEFORE[arch].split()), strict=True))
     assert not {name: (counts[name], was) for name, was in before.items() if counts[name] > was * 1.1}
     page = on_page(arch)  # as docs/BENCH.md has it, or nearly: the page is made anew when much has changed
-    assert not {name: (counts[name], was) for name, was in page.items() if abs(counts[name] - was) > was * 0.03 + 1}
+    assert not {name: (counts[name], was) for name, was in page.items() if abs(counts[name] - was) > was * 0.05 + 1}
 
 
 @pytest.mark.parametrize("other", ["i386", "armv7a"])
