@@ -345,7 +345,7 @@ static int overflows(void)
 
 struct rounds {
 	int rounds, right;
-	size_t lost; /* frames of memory, from the end of the first round on */
+	long lost; /* frames of memory, from the end of the first round on */
 };
 
 static void many_overflows(void *arg)
@@ -357,7 +357,7 @@ static void many_overflows(void *arg)
 	frames = vm_frames_free();
 	for (int i = 1; i < r->rounds; i++)
 		r->right += overflows() == 8;
-	r->lost = frames - vm_frames_free();
+	r->lost = (long)(frames - vm_frames_free());
 }
 
 /* Six overflows each. */
@@ -368,7 +368,9 @@ static void test_rounds(int rounds)
 
 	CHECK(socle_go_attr(&small, many_overflows, &r) == 0);
 	wait_for_others();
-	CHECK(r.right == rounds && r.lost == 0);
+	CHECK(r.right == rounds);
+	CHECK(one_cpu() ? r.lost == 0
+			: r.lost < 8); /* another CPU may free a stack just now, or main's may have grown */
 }
 
 static void test_overflow(void)
