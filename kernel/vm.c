@@ -102,7 +102,7 @@ int vm_back(uintptr_t lo, uintptr_t hi)
 	return -1;
 }
 
-/* From here on no CPU can reach them any more. Interrupts masked. */
+/* From here on no CPU can reach them any more. Interrupts masked. Two callers: not in the image twice. */
 static NOINLINE void release(struct vm_batch *b)
 {
 	if (b->n == 0)

@@ -147,10 +147,12 @@ static void comes(unsigned worker)
 	unsigned n = (unsigned)socle_ncpu();
 
 	for (unsigned i = 1; i <= MEETINGS && !missed; i++) {
+		struct g *g;
+
 		socle_sem_wait(&called[worker]);
-		getg()->locks++;
+		g = stay();
 		wait_on_cpu(i * n);
-		getg()->locks--;
+		move_on(g);
 	}
 }
 
@@ -160,13 +162,15 @@ static void calls_others(void)
 	unsigned n = (unsigned)socle_ncpu();
 
 	for (unsigned i = 1; i <= MEETINGS && !missed; i++) {
+		struct g *g;
+
 		for (volatile unsigned delay = i * 37 % 512; delay > 0; delay--)
 			arch_pause();
-		getg()->locks++;
+		g = stay();
 		for (unsigned worker = 1; worker < n; worker++)
 			socle_sem_post(&called[worker]);
 		wait_on_cpu(i * n);
-		getg()->locks--;
+		move_on(g);
 	}
 	for (unsigned worker = 1; worker < n; worker++)
 		socle_sem_post(&called[worker]);
