@@ -289,11 +289,15 @@ static void fail_among_masked(unsigned cpu)
  * where that is possible. */
 static void fail_among_writers(unsigned cpu)
 {
+	static atomic_uint written;
+
 	arch_irq_disable();
 	meet();
-	for (unsigned i = 0; cpu != 0 || i < 1000; i++) {
-		if (cpu != 0)
+	while (cpu != 0 || written < 100) {
+		if (cpu != 0) {
 			uart_putc((char)('A' + cpu));
+			written++;
+		}
 		arch_pause();
 	}
 	fatal("this is CPU %u", cpu);
