@@ -13,6 +13,7 @@ enum {
 
 static atomic_bool stop;
 static atomic_uint found, wrong;
+static struct socle_waitgroup both; /* wait_for_others() reads what is given back here */
 
 static void asks(void *unused)
 {
@@ -26,6 +27,7 @@ static void asks(void *unused)
 			found++;
 			wrong += at < info.guard_lo || at >= info.hi + PAGE_SIZE || info.lo > info.high_water;
 		}
+	socle_waitgroup_done(&both);
 }
 
 static void ends(void *unused) { (void)unused; }
@@ -39,15 +41,17 @@ static void starts(void *unused)
 		socle_yield();
 		socle_stack_trim();
 	}
+	socle_waitgroup_done(&both);
 }
 
 int main(void)
 {
+	socle_waitgroup_add(&both, 2);
 	socle_go(asks, NULL);
 	socle_go(starts, NULL);
 	socle_sleep(3000 * MS);
 	stop = true;
-	wait_for_others();
+	socle_waitgroup_wait(&both);
 	CHECK(found > 0);
 	CHECK(wrong == 0);
 	return finish();
