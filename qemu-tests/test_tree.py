@@ -122,6 +122,8 @@ def test_reserved(boot):
 def test_initial_ram_disk(boot):
     bounds = {"linux,initrd-start": words(0x44000000), "linux,initrd-end": words(0, 0x44400000)}
     assert boot(tree(RAM, node("chosen", bounds)))[0] == FREE - 4
+    for half in bounds:
+        assert boot(tree(RAM, node("chosen", {half: bounds[half]})))[0] == FREE
 
 
 def cut_in(blob, what):
@@ -131,7 +133,6 @@ def cut_in(blob, what):
 
 
 WHOLE = tree(RAM, CHOSEN)
-TOO_LONG = WHOLE.replace(words(PROPERTY, 16), words(PROPERTY, 0xFFFFFFF0))
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,7 @@ TOO_LONG = WHOLE.replace(words(PROPERTY, 16), words(PROPERTY, 0xFFFFFFF0))
     [
         (b"", "there is none"),
         (WHOLE[:20] + words(15) + WHOLE[24:], "its header is wrong"),
+        (WHOLE[:8] + words(58) + WHOLE[12:], "its header is wrong"),
         (WHOLE[:4] + words(3 * MIB) + WHOLE[8:], "it is too large"),
         (tree(CHOSEN), "it lists no memory"),
         (tree(), "it lists no memory"),
@@ -153,9 +155,10 @@ def test_useless(boot, blob, why):
     assert re.search(rf"^boot: device tree at 40000000: {why}; taking 64 MiB of RAM\r?$", console, re.M)
 
 
-def test_broken_behind_the_memory(boot):
+@pytest.mark.parametrize("length", [0x10000, 0xFFFFFFF0, 0xFFFFFFF4])  # the last with its tag makes 0
+def test_broken_behind_the_memory(boot, length):
     """What comes before counts, what comes after is lost."""
-    free, console = boot(TOO_LONG)
+    free, console = boot(WHOLE.replace(words(PROPERTY, 16), words(PROPERTY, length)))
     assert (free, bool(re.search(r"^1: main\|\r?$", console, re.M))) == (FREE, True)
 
 

@@ -3,15 +3,14 @@
  * points (Linux's boot protocol) or at the start of RAM (QEMU, for an ELF image). Without one that can be read, a
  * message, and the RAM that the board surely has. On provisional page tables, which reach a tree of TREE_MAX.
  *
- * libfdt checks the tree and reads properties; the nodes are found here, in one pass. Rejected: its own walks. They go
- * byte by byte and anew for each question, and three of them took 560,000 instructions on QEMU's tree.
+ * libfdt checks the tree and reads properties; the nodes are found here, in one pass, and each that matters is read in
+ * one. Rejected: its own walks, and its search for a property. They go byte by byte and anew for each question: three
+ * walks took 560,000 instructions on QEMU's tree, and a dozen properties 15,000.
  */
 #include <libfdt.h>
 #include <string.h>
 
 #include "arch/armv7a/cpu.h"
-
-#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* but for the walk */
 
 static struct boot_info info;
 
@@ -21,7 +20,77 @@ static __attribute__((noreturn)) void die(const char *what)
 	kernel_exit(2);
 }
 
+/* ---- Walking it ---- */
+
+struct walk {
+	const char *tree, *at, *end; /* at: the next tag */
+	const char *node;	     /* the last node's tag */
+	int depth;		     /* and its depth: the root's is 1 */
+};
+
+static struct walk walk_from_root(const char *tree)
+{
+	return (struct walk){.tree = tree, .at = tree + fdt_off_dt_struct(tree), .end = tree + fdt_totalsize(tree)};
+}
+
+/* Finds the next node, parents before children, and returns its name: NULL at the end, or where the tree is broken. The
+ * node's properties are whole then (libfdt goes round for ever after a length of 4 GiB less 12). Names are padded with
+ * zeros to whole words (Devicetree Specification 0.4, 5.4.1). */
+static const char *next_node(struct walk *w)
+{
+	const char *at = w->at, *name = NULL;
+	int left, size;
+
+	for (; (left = w->end - at) >= (int)sizeof(struct fdt_property); at += size) {
+		const struct fdt_property *tag = (const void *)at;
+
+		size = FDT_TAGSIZE;
+		if (__builtin_expect(fdt32_to_cpu(tag->tag) == FDT_PROP, 1)) {
+			if (fdt32_to_cpu(tag->len) > (uint32_t)left)
+				return NULL;
+			size = (int)(sizeof *tag + (fdt32_to_cpu(tag->len) + 3 & ~3u));
+		} else if (fdt32_to_cpu(tag->tag) == FDT_NOP) {
+			continue;
+		} else if (name != NULL) {
+			w->at = at;
+			return name;
+		} else if (fdt32_to_cpu(tag->tag) == FDT_END_NODE) {
+			w->depth--;
+		} else if (fdt32_to_cpu(tag->tag) == FDT_BEGIN_NODE) {
+			do {
+				if ((size += 4) > left)
+					return NULL;
+			} while (at[size - 1] != '\0');
+			w->node = at;
+			w->depth++;
+			name = at + FDT_TAGSIZE;
+		} else
+			return NULL;
+	}
+	return NULL;
+}
+
+/* The unit address after '@' is no part of a node's name; a property's has none. */
+static inline bool is_named(const char *node, const char *name)
+{
+	for (; *node == *name; node++, name++)
+		if (*name == '\0')
+			return true;
+	return *name == '\0' && *node == '@';
+}
+
+/* Which of the names; n: none. */
+static int find(const char *name, const char *const *names, int n)
+{
+	int i = 0;
+
+	while (i < n && !is_named(name, names[i]))
+		i++;
+	return i;
+}
+
 /* ---- Reading the tree ---- */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 static void add_ram(uint64_t base, uint64_t size)
 {
@@ -48,43 +117,82 @@ static uint64_t read_cells(const fdt32_t *cells, int n)
 	return value;
 }
 
-/* How many cells an address or a size has in the children of a node, 0 when that cannot be. */
-static int count_cells(const void *tree, int parent, const char *name, int otherwise)
+/* What is asked of nodes, and the root's nodes that are asked: of those from CPUS on nothing unless there are several. */
+enum { ADDRESS_CELLS, SIZE_CELLS, REG, STATUS, TYPE, BOOTARGS, INITRD_START, INITRD_END, METHOD, CPU_ON, PROPERTIES };
+enum { MEMORY, CHOSEN, RESERVED_MEMORY, CPUS, PSCI, NODES };
+
+static const char *const property_names[] = {
+	[ADDRESS_CELLS] = "#address-cells",
+	[SIZE_CELLS] = "#size-cells",
+	[REG] = "reg",
+	[STATUS] = "status",
+	[TYPE] = "device_type",
+	[BOOTARGS] = "bootargs",
+	[INITRD_START] = "linux,initrd-start",
+	[INITRD_END] = "linux,initrd-end",
+	[METHOD] = "method",
+	[CPU_ON] = "cpu_on",
+};
+static const char *const node_names[] = {
+	[MEMORY] = "memory", [CHOSEN] = "chosen", [RESERVED_MEMORY] = "reserved-memory",
+	[CPUS] = "cpus",     [PSCI] = "psci",
+};
+
+struct node {
+	const fdt32_t *value[PROPERTIES]; /* NULL: it has none */
+	int length[PROPERTIES];		  /* bytes */
+};
+
+static void read_node(const char *tree, const char *tag, struct node *node)
 {
-	int length;
-	const fdt32_t *property = fdt_getprop(tree, parent, name, &length);
-	uint32_t n = property != NULL && length == sizeof *property ? fdt32_ld(property) : (uint32_t)otherwise;
+	int offset = tag - tree - fdt_off_dt_struct(tree);
+	const char *name;
+	const void *value;
+	int at, i, length;
+
+	memset(node, 0, sizeof *node);
+	fdt_for_each_property_offset (at, tree, offset) {
+		value = fdt_getprop_by_offset(tree, at, &name, &length);
+		i = value == NULL ? PROPERTIES : find(name, property_names, PROPERTIES);
+		if (i == PROPERTIES)
+			continue;
+		node->value[i] = value;
+		node->length[i] = length;
+	}
+}
+
+/* How many cells an address or a size has in the children of a node, 0 when that cannot be. */
+static int count_cells(const struct node *parent, int property, int otherwise)
+{
+	uint32_t n = parent->length[property] == 4 ? fdt32_ld(parent->value[property]) : (uint32_t)otherwise;
 
 	return n <= FDT_MAX_NCELLS ? (int)n : 0;
 }
 
 /* Calls add(base, size) for each entry of the node's reg. */
-static void for_each_reg(const void *tree, int node, int parent, void (*add)(uint64_t base, uint64_t size))
+static void for_each_reg(const struct node *node, const struct node *parent, void (*add)(uint64_t base, uint64_t size))
 {
-	int address_cells = count_cells(tree, parent, "#address-cells", 2);
-	int size_cells = count_cells(tree, parent, "#size-cells", 1), length;
-	const fdt32_t *reg = fdt_getprop(tree, node, "reg", &length);
+	int address_cells = count_cells(parent, ADDRESS_CELLS, 2), size_cells = count_cells(parent, SIZE_CELLS, 1);
+	int cells = address_cells + size_cells;
+	const fdt32_t *reg = node->value[REG];
 
-	if (reg == NULL || address_cells == 0 || size_cells == 0)
+	if (address_cells == 0 || size_cells == 0)
 		return;
-	for (int left = length / 4; left >= address_cells + size_cells; left -= address_cells + size_cells) {
+	for (int left = node->length[REG] / 4; left >= cells; left -= cells, reg += cells)
 		add(read_cells(reg, address_cells), read_cells(reg + address_cells, size_cells));
-		reg += address_cells + size_cells;
-	}
 }
 
-static bool property_is(const void *tree, int node, const char *name, const char *value)
+static bool property_is(const struct node *node, int property, const char *value)
 {
-	int length;
-	const char *property = fdt_getprop(tree, node, name, &length);
+	int length = node->length[property];
 
-	return property != NULL && length == (int)strlen(value) + 1 && memcmp(property, value, (size_t)length) == 0;
+	return length == (int)strlen(value) + 1 && memcmp(node->value[property], value, (size_t)length) == 0;
 }
 
-static void read_memory(const void *tree, int node)
+static void read_memory(const struct node *memory, const struct node *root)
 {
-	if (property_is(tree, node, "device_type", "memory") && !property_is(tree, node, "status", "disabled"))
-		for_each_reg(tree, node, 0, add_ram);
+	if (property_is(memory, TYPE, "memory") && !property_is(memory, STATUS, "disabled"))
+		for_each_reg(memory, root, add_ram);
 }
 
 static void read_reserved(const void *tree)
@@ -98,150 +206,106 @@ static void read_reserved(const void *tree)
 }
 
 /* The initial RAM disk, when the loader brought one: a module like any. Its bounds are of one cell or two. */
-static void read_module(const void *tree, int chosen)
+static void read_module(const struct node *chosen)
 {
-	int start_length, end_length;
-	const fdt32_t *start = fdt_getprop(tree, chosen, "linux,initrd-start", &start_length);
-	const fdt32_t *end = fdt_getprop(tree, chosen, "linux,initrd-end", &end_length);
+	const int *length = chosen->length;
 
-	if (start == NULL || end == NULL || start_length > 8 || end_length > 8)
+	if (length[INITRD_START] == 0 || length[INITRD_START] > 8 || length[INITRD_END] > 8)
 		return;
-	uint64_t base = read_cells(start, start_length / 4), limit = read_cells(end, end_length / 4);
+	uint64_t base = read_cells(chosen->value[INITRD_START], length[INITRD_START] / 4);
+	uint64_t limit = read_cells(chosen->value[INITRD_END], length[INITRD_END] / 4);
 
 	if (base < limit)
 		add_reserved(base, limit - base);
 }
 
-static void read_chosen(const void *tree, int chosen)
+static void read_chosen(const struct node *chosen)
 {
-	int length;
-	const char *arguments = fdt_getprop(tree, chosen, "bootargs", &length);
+	int length = chosen->length[BOOTARGS];
 
-	read_module(tree, chosen);
-	if (arguments == NULL)
-		return;
+	read_module(chosen);
 	if (length >= (int)sizeof info.command_line) {
 		console_printf("boot: the command line is cut to %zu characters\n", sizeof info.command_line - 1);
 		length = sizeof info.command_line - 1;
 	}
-	memcpy(info.command_line, arguments, (size_t)length); /* what follows is 0 */
-}
-
-#pragma clang attribute pop
-
-/* ---- Walking it ---- */
-
-struct walk {
-	const char *tree;
-	uint32_t at;	 /* bytes from the tree's start to the next tag */
-	int depth, node; /* of the last node found: the root's depth is 1; node is what libfdt means by it */
-};
-
-/* Finds the next node, parents before children, and returns its name: NULL at the end, or where the tree is broken. */
-static const char *next_node(struct walk *w)
-{
-	uint32_t end = fdt_totalsize(w->tree);
-	const char *name = NULL;
-
-	while (name == NULL && w->at + sizeof(struct fdt_property) <= end) {
-		const struct fdt_property *tag = (const void *)(w->tree + w->at);
-		uint64_t size = FDT_TAGSIZE;
-
-		switch (fdt32_ld(&tag->tag)) {
-		case FDT_BEGIN_NODE:
-			name = w->tree + w->at + size;
-			size += strnlen(name, end - w->at - size) + 1;
-			w->node = (int)(w->at - fdt_off_dt_struct(w->tree));
-			w->depth++;
-			break;
-		case FDT_PROP: size = sizeof *tag + (uint64_t)fdt32_ld(&tag->len); break;
-		case FDT_END_NODE: w->depth--; break;
-		case FDT_NOP: break;
-		default: return NULL;
-		}
-		if (size > end - w->at)
-			return NULL;
-		w->at += ((uint32_t)size + 3) & ~3u;
-	}
-	return name;
-}
-
-/* The unit address after '@' is no part of the name. */
-static bool is_named(const char *node, const char *name)
-{
-	while (*name != '\0')
-		if (*node++ != *name++)
-			return false;
-	return *node == '\0' || *node == '@';
+	if (length > 0)
+		memcpy(info.command_line, chosen->value[BOOTARGS], (size_t)length); /* what follows is 0 */
 }
 
 /* ---- Other CPUs ---- */
-#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 /* Its reg is MPIDR's affinity fields, without a size. "disabled" says that it waits to be started, "fail" that it is
- * broken. */
-static void read_cpu(const void *tree, int node, int parent)
+ * broken; no other word begins with an f. */
+static void read_cpu(const struct node *cpu, const struct node *cpus)
 {
-	int length, cells = count_cells(tree, parent, "#address-cells", 2);
-	const fdt32_t *reg = fdt_getprop(tree, node, "reg", &length);
-	const char *status = fdt_getprop(tree, node, "status", NULL); /* no other word begins with an f */
+	int cells = count_cells(cpus, ADDRESS_CELLS, 2);
 
-	if (reg == NULL || length < cells * 4 || (status != NULL && *status == 'f'))
+	if (cpu->length[REG] < 4 || cpu->length[REG] < cells * 4)
+		return;
+	if (cpu->length[STATUS] > 0 && *(const char *)cpu->value[STATUS] == 'f')
 		return;
 	if (machine_cpus.count < MAX_CPUS)
-		machine_cpus.mpidr[machine_cpus.count++] = (uint32_t)read_cells(reg, cells);
+		machine_cpus.mpidr[machine_cpus.count++] = (uint32_t)read_cells(cpu->value[REG], cells);
 }
 
 /* From PSCI 0.2 on the function's number is fixed; before, it is the tree's to say. */
-static void read_psci(const void *tree, int node)
+static void read_psci(const struct node *psci)
 {
-	const fdt32_t *cpu_on = fdt_getprop(tree, node, "cpu_on", NULL);
-
-	machine_cpus.cpu_on = cpu_on != NULL ? fdt32_ld(cpu_on) : 0x84000003;
-	if (property_is(tree, node, "method", "hvc"))
+	machine_cpus.cpu_on = psci->length[CPU_ON] == 4 ? fdt32_ld(psci->value[CPU_ON]) : 0x84000003;
+	if (property_is(psci, METHOD, "hvc"))
 		machine_cpus.psci = PSCI_HVC;
-	if (property_is(tree, node, "method", "smc"))
+	if (property_is(psci, METHOD, "smc"))
 		machine_cpus.psci = PSCI_SMC;
 }
 
-/* From /cpus on: its children, and how they are started. */
-static void read_cpus(struct walk w, int psci)
+/* From /cpus on: its children. */
+static void read_cpus(struct walk w)
 {
-	int cpus = w.node;
+	struct node cpus, cpu;
 	const char *name;
 
+	read_node(w.tree, w.node, &cpus);
 	while ((name = next_node(&w)) != NULL && w.depth > 2)
-		if (w.depth == 3 && is_named(name, "cpu"))
-			read_cpu(w.tree, w.node, cpus);
-	read_psci(w.tree, psci);
+		if (w.depth == 3 && is_named(name, "cpu")) {
+			read_node(w.tree, w.node, &cpu);
+			read_cpu(&cpu, &cpus);
+		}
 }
 
 /* Of a lone CPU there is nothing to know. */
 static void read_nodes(const void *tree)
 {
-	struct walk w = {.tree = tree, .at = fdt_off_dt_struct(tree)}, cpus = w;
-	int reserved = -1, psci = -1, n = 0; /* reserved: the node whose children are now met */
-	const char *name;
+	struct walk w = walk_from_root(tree), cpus = w;
+	struct node root, parent, node; /* parent: of depth 2, where in is */
+	int in = NODES, n = 0;
+	const char *name, *psci = NULL;
 
 	while ((name = next_node(&w)) != NULL) {
-		if (w.depth == 3 && reserved >= 0)
-			for_each_reg(tree, w.node, reserved, add_reserved);
-		n += w.depth == 3 && is_named(name, "cpu");
+		if (w.depth == 1)
+			read_node(tree, w.node, &root);
+		if (w.depth == 3 && in == RESERVED_MEMORY) {
+			read_node(tree, w.node, &node);
+			for_each_reg(&node, &parent, add_reserved);
+		}
+		if (w.depth == 3 && in == CPUS)
+			n += is_named(name, "cpu");
 		if (w.depth != 2)
 			continue;
-		reserved = is_named(name, "reserved-memory") ? w.node : -1;
-		if (is_named(name, "memory"))
-			read_memory(tree, w.node);
-		if (is_named(name, "chosen"))
-			read_chosen(tree, w.node);
-		if (is_named(name, "cpus"))
-			cpus = w;
-		if (is_named(name, "psci"))
-			psci = w.node;
+		in = find(name, node_names, NODES);
+		if (in < CPUS)
+			read_node(tree, w.node, &parent);
+		switch (in) {
+		case MEMORY: read_memory(&parent, &root); break;
+		case CHOSEN: read_chosen(&parent); break;
+		case CPUS: cpus = w; break;
+		case PSCI: psci = w.node; break;
+		}
 	}
-	if (n > 1 && cpus.depth == 2 && psci >= 0)
-		read_cpus(cpus, psci);
-	else
+	if (n > 1 && psci != NULL) {
+		read_cpus(cpus);
+		read_node(tree, psci, &node);
+		read_psci(&node);
+	} else
 		machine_cpus.count = (unsigned)n; /* to be told of */
 }
 
@@ -254,7 +318,7 @@ static bool is_tree(uintptr_t address)
 
 static const char *problem_with(const void *tree)
 {
-	if (fdt_check_header(tree) != 0 || fdt_version(tree) < 16)
+	if (fdt_check_header(tree) != 0 || fdt_version(tree) < 16 || fdt_off_dt_struct(tree) % 4 != 0)
 		return "its header is wrong";
 	if (fdt_totalsize(tree) > TREE_MAX)
 		return "it is too large";
