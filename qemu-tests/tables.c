@@ -23,6 +23,9 @@ int main(void)
 	map("text", "", (uintptr_t)text_start, (uintptr_t)text_end, "r-x");
 	map("rodata", "", (uintptr_t)rodata_start, (uintptr_t)rodata_end, "r--");
 	map("data", "", (uintptr_t)data_start, (uintptr_t)bss_end, "rw-");
+#ifdef BOARD_RAM_BASE
+	map("device-tree", "", BOARD_RAM_BASE, BOARD_RAM_BASE + PAGE_SIZE, "---"); /* reserved: QEMU puts it there */
+#endif
 	for (const struct fixed_stack *s = fixed_stacks; s->name != NULL; s++) {
 		map(s->name, "-guard", s->guard, s->lo, "---");
 		map(s->name, "-stack", s->lo, s->hi, "rw-");

@@ -70,7 +70,7 @@ __attribute__((minsize)) void mmu_provisional(uintptr_t tree)
 /* Where table walks go past the data cache: what was zeroed through it is to be in memory. By the shortest line. */
 static void clean_for_walks(uintptr_t lo, size_t bytes)
 {
-	for (uintptr_t line = lo; !walks_cached && line < lo + bytes; line += 16)
+	for (uintptr_t line = lo & ~15u; !walks_cached && line < lo + bytes; line += 16)
 		CP15_WRITE(0, c7, c11, 1, line); /* DCCMVAU */
 }
 
@@ -209,18 +209,17 @@ void page_zero(void *page)
 
 static uint64_t page_down(uint64_t address) { return address & ~(uint64_t)(PAGE_SIZE - 1); }
 static uint64_t page_up(uint64_t address) { return page_down(address + PAGE_SIZE - 1); }
-static bool overlaps(uint64_t lo, uint64_t hi, uint64_t base, uint64_t size) { return lo < base + size && base < hi; }
 
 /* Guards, and what others have reserved: part of that may be somebody's whose bus answers reads with an abort. */
-static bool has_absent(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
+static bool is_absent(const struct boot_info *info, uintptr_t va)
 {
 	for (const struct fixed_stack *s = fixed_stacks; s->name != NULL; s++)
-		if (overlaps(lo, hi, s->guard, s->lo - s->guard))
+		if (va >= s->guard && va < s->lo)
 			return true;
 	for (int i = 0; i < info->nreserved; i++)
-		if (overlaps(lo, hi, info->reserved[i].base, info->reserved[i].size))
+		if (va >= page_down(info->reserved[i].base) && va < info->reserved[i].base + info->reserved[i].size)
 			return true;
-	return lo == 0;
+	return false;
 }
 
 static unsigned ram_prot(uintptr_t va)
@@ -232,40 +231,39 @@ static unsigned ram_prot(uintptr_t va)
 	return MAP_READ | MAP_WRITE;
 }
 
-static void map_or_die(uintptr_t va, uint32_t bits)
+/* Within a MiB. What is there already stays as it is. */
+static void map_pages(uintptr_t va, uintptr_t end, uint32_t bits)
 {
-	uint32_t *page = make_page(va);
+	uint32_t *first = make_page(va), *page = first;
 
 	if (page == NULL)
 		fatal("no memory for the page tables");
-	if (*page == 0)
-		set_entry(page, va | bits);
+	for (; va < end; va += PAGE_SIZE, page++)
+		if (*page == 0)
+			*page = va | bits;
+	clean_for_walks((uintptr_t)first, (uintptr_t)page - (uintptr_t)first);
 }
 
-/* What is there already stays as it is. */
 static void map_run(uintptr_t va, uintptr_t end, unsigned prot)
 {
-	uint32_t bits = page_bits(prot);
-
-	for (uintptr_t step; va < end; va += step) {
+	for (uintptr_t size; va < end; va += size) {
 		uint32_t *first = &mmu_table[va / MIB];
-		bool all = prot == MAP_WRITE && va % MIB == 0 && end - va >= MIB && *first == 0;
 
-		step = all ? MIB : PAGE_SIZE;
-		if (all)
-			set_entry(first, va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN);
+		size = MIB - va % MIB < end - va ? MIB - va % MIB : end - va;
+		if (prot == MAP_WRITE && size == MIB && *first == 0)
+			*first = va | SECTION | SECTION_AP | SECTION_NORMAL | SECTION_XN;
 		else if ((*first & TYPE_MASK) != SECTION)
-			map_or_die(va, bits);
+			map_pages(va, va + size, page_bits(prot));
 	}
 }
 
 /* Where, after va, RAM may come to be mapped in another way; hi at most. */
 static uintptr_t next_edge(const struct boot_info *info, uintptr_t va, uintptr_t hi)
 {
-	const uintptr_t parts[] = {PAGE_SIZE, (uintptr_t)text_start, (uintptr_t)text_end, (uintptr_t)rodata_end};
-	uint64_t next = hi;
+	const uintptr_t parts[] = {(uintptr_t)text_start, (uintptr_t)text_end, (uintptr_t)rodata_end};
+	uintptr_t next = hi;
 
-#define EDGE(address) next = (address) > va && (address) < next ? (address) : next
+#define EDGE(address) next = (address) > va && (address) < next ? (uintptr_t)(address) : next
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		EDGE(parts[i]);
 	for (const struct fixed_stack *s = fixed_stacks; s->name != NULL; s++) {
@@ -276,14 +274,14 @@ static uintptr_t next_edge(const struct boot_info *info, uintptr_t va, uintptr_t
 		EDGE(page_down(info->reserved[i].base));
 		EDGE(page_up(info->reserved[i].base + info->reserved[i].size));
 	}
-	return (uintptr_t)next;
+	return next;
 }
 
 static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 {
 	for (uintptr_t va = lo, end; va < hi; va = end) {
 		end = next_edge(info, va, hi);
-		if (!has_absent(info, va, end))
+		if (!is_absent(info, va))
 			map_run(va, end, ram_prot(va));
 	}
 }
@@ -291,10 +289,11 @@ static void map_ram(const struct boot_info *info, uintptr_t lo, uintptr_t hi)
 void mmu_start(const struct boot_info *info)
 {
 	walks_cached = (CP15_READ(0, c0, c1, 7) >> 20 & 0xf) == 1; /* ID_MMFR3 */
-	clean_for_walks((uintptr_t)mmu_table, sizeof mmu_table);
 	for (int i = 0; i < info->nram; i++) {
 		uint64_t lo = page_up(info->ram[i].base), hi = page_down(info->ram[i].base + info->ram[i].size);
 
+		if (lo == 0)
+			lo = PAGE_SIZE; /* for NULL to fault */
 		if (hi > RAM_MAX)
 			hi = RAM_MAX;
 		if (lo < hi)
@@ -302,6 +301,7 @@ void mmu_start(const struct boot_info *info)
 	}
 	for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
 		map_run(devices[i].lo, devices[i].hi, MAP_WRITE | MAP_DEVICE);
+	clean_for_walks((uintptr_t)mmu_table, sizeof mmu_table);
 	mmu_switch((uintptr_t)&mmu_table | TTBR_WALKS, SCTLR_WXN);
 }
 

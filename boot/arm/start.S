@@ -87,12 +87,14 @@ boot_primary:
 	bl	mmu_provisional
 
 	ldr	r0, =bss_start
-	ldr	r1, =bss_end			@ both multiples of 32
+	ldr	r1, =bss_end			@ both multiples of 128
 	.irp	reg, r2, r3, r4, r5, r7, r8, r9, r12
 	mov	\reg, #0
 	.endr
-1:	cmp	r0, r1
-	stmialo	r0!, {r2-r5, r7-r9, r12}
+1:	.rept	4
+	stmia	r0!, {r2-r5, r7-r9, r12}
+	.endr
+	cmp	r0, r1
 	blo	1b
 	ldr	r3, =stack_boot_hi
 	ldr	r4, =stack_fault_hi
@@ -251,7 +253,8 @@ join_coherency:
 smp_parts:					@ Cortex-A7, -A15, -A12, -A17
 	.word	0x4100c070, 0x4100c0f0, 0x4100c0d0, 0x4100c0e0, 0
 
-@ Cleans and invalidates the lines of [r0, r1), by address, to the point of coherency (ARM ARM B2.2.6). Takes r2, r3.
+@ Cleans and invalidates the lines of [r0, r1), and up to seven more, by address, to the point of coherency (ARM ARM
+@ B2.2.6). Takes r2, r3.
 @
 @  - The image as it was loaded: a loader with caches on has left parts of it in them, and it is about to be executed
 @    with them off; one with caches off may have left older lines there, which would hide it once they are on.
@@ -269,8 +272,10 @@ empty_caches:
 	lsl	r2, r3, r2
 	sub	r3, r2, #1
 	bic	r0, r0, r3
-1:	mcr	p15, 0, r0, c7, c14, 1		@ DCCIMVAC
+1:	.rept	8
+	mcr	p15, 0, r0, c7, c14, 1		@ DCCIMVAC
 	add	r0, r0, r2
+	.endr
 	cmp	r0, r1
 	blo	1b
 	dsb					@ done before anything else is
