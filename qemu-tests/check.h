@@ -40,6 +40,11 @@ static inline bool others_are_left(void)
 	return others > 0;
 }
 
+static inline bool is_waiting(const struct g *g)
+{
+	return g != NULL && __atomic_load_n(&g->status, __ATOMIC_ACQUIRE) == G_WAITING;
+}
+
 /* In loops that wait for others: where QEMU has one thread for all CPUs, they get on by that. */
 static inline void let_others_run(void)
 {

@@ -46,13 +46,11 @@ static void start_peer(socle_fn fn)
 	wrong += socle_go(run_peer, NULL) != 0;
 }
 
-static bool waits(const struct g *g) { return g != NULL && __atomic_load_n(&g->status, __ATOMIC_ACQUIRE) == G_WAITING; }
-
 /* The peer's: until main waits for it, or has been woken by it. */
 static struct g *main_g;
 static void let_main_wait(void)
 {
-	while (!waits(main_g))
+	while (!is_waiting(main_g))
 		let_others_run();
 }
 
@@ -255,7 +253,7 @@ struct operation {
 	void (*after)(void);
 };
 
-static bool peer_waits(void) { return waits(peer); }
+static bool peer_waits(void) { return is_waiting(peer); }
 static bool mutex_held(void) { return mutex.state & SOCLE_MUTEX_LOCKED; }
 static bool rwlock_held(void) { return rwlock.writer; }
 static void lock_now(void) { socle_mutex_lock(&mutex); }

@@ -699,10 +699,13 @@ static void test_cleanup_at_edge(void)
 
 /* ---- trim ---- */
 
+static struct g *user;
+
 static void uses_and_waits(void *gate)
 {
 	used = 0;
 	use(40000);
+	user = getg();
 	socle_chan_recv(gate, NULL);
 }
 
@@ -711,8 +714,10 @@ static void test_trim(void)
 	socle_chan *gate = socle_chan_make(0, 0);
 	size_t free;
 
+	user = NULL;
 	socle_go(uses_and_waits, gate);
-	socle_sleep(5000000); /* until it waits, whatever its turns */
+	while (!is_waiting(__atomic_load_n(&user, __ATOMIC_ACQUIRE)))
+		let_others_run();
 	free = vm_frames_free();
 	CHECK(socle_stack_trim() >= 16384);
 	CHECK(vm_frames_free() >= free + 4);
