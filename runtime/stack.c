@@ -1,60 +1,19 @@
 /*
- * The arena of stacks: slots of [guard][stack][owner][struct stack], by class (kind and power-of-two size). The guard
- * is absent page-table entries: it costs nothing. A stack never moves. It starts with its top page backed, which also
- * holds its owner; the fault handler backs the rest, page by page, as it is touched.
- *
- * Slots of a class lie in spans, which grow by doubling, and spans ascend in the arena, so that any address leads to
- * its slot by one binary search: only faults and reports do that, no call or switch.
- *
- * Slots are close together (guards of 64 KiB under goroutines) because a page of page tables serves 2 MiB: with 1 MiB
- * gaps every goroutine would cost a second page. The wide gaps are under the stacks that foreign code runs on.
+ * Stacks: where they come from and go to, how they grow. One starts with its top page backed, which also holds its owner;
+ * the fault handler backs the rest, page by page, as it is touched. Where they lie is arena.c's.
  *
  * A CPU keeps some of the stacks that were freed on it, for its own next goroutines. Those that had grown keep their pages
  * for the time, where there are several CPUs: each CPU must be told to forget a page before it is used otherwise, and that
  * is done for many at once.
- *
- * A stack that is free keeps its top page, and the g on it, for its class. When frames run out nearly all of these are given
- * back too; one in some hundreds is a holder, whose page has the addresses of the others' slots.
  *
  * Rejected: segmented stacks (Go before 1.3: the hot split), copied stacks (Go since: pointers into them break, and
  * foreign code holds such pointers), a canary (it tells afterwards).
  */
 #include <errno.h>
 
-#include "runtime/runtime.h"
+#include "runtime/arena.h"
 
-#define SIZE_MIN_LOG2 13
-#define SIZE_MAX_LOG2 (sizeof(void *) == 8 ? 30 : 28)
-#define SIZES 18
-#define SPANS 512
-#define SPAN_MIN ((uintptr_t)2 << 20)
-#define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
-#define GUARD_MAX ((uintptr_t)64 << 10)
 #define EXTENSION_MAX ((uintptr_t)16 << 10)
-#define SLOW NOINLINE __attribute__((minsize)) /* seldom */
-#define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)512 << 10)
-
-struct stack_class {
-	enum stack_kind kind;
-	uintptr_t size, slot; /* of the stack; with its guard */
-	struct stack *free, *holders;
-	struct span *span;   /* slots never used are left in this one; NULL at first */
-	uintptr_t next_span; /* size */
-};
-
-struct span {
-	uintptr_t lo, hi, next; /* slots at [lo, next) have been used */
-	struct stack_class *class;
-};
-
-static struct {
-	struct spin_lock lock;
-	struct stack_class class[STACK_KINDS][SIZES];
-	struct span span[SPANS];
-	atomic_int spans; /* a span never moves: handlers search without the lock */
-	size_t taken;	  /* stacks that the CPUs were given, less those that they have given back */
-	size_t released;  /* slots that were used, and have no page any more */
-} arena;
 
 /* Of a CPU. Its lock is for who empties it from another; it comes after arena.lock. */
 static struct stack_cache {
@@ -64,184 +23,9 @@ static struct stack_cache {
 	size_t bytes; /* of the grown */
 } caches[MAX_CPUS];
 
-static const size_t owner_size[STACK_KINDS] = {
-	[STACK_GOROUTINE] = sizeof(struct g),
-	[STACK_G0] = sizeof(struct m),
-	[STACK_THREAD] = sizeof(struct foreign_thread),
-};
-_Static_assert(sizeof(struct foreign_thread) + sizeof(struct stack) + 1024 < PAGE_SIZE,
-	       "the owner must leave room on the top page");
-
-static struct stack *slot_stack(uintptr_t slot_end) { return (struct stack *)slot_end - 1; }
-
-/* NULL: no such size. */
-static struct stack_class *find_class(size_t size, enum stack_kind kind)
-{
-	unsigned log2;
-
-	if (size < (size_t)1 << SIZE_MIN_LOG2 || size > (size_t)1 << SIZE_MAX_LOG2)
-		return NULL;
-	log2 = 8 * sizeof(long) - (unsigned)__builtin_clzl(size - 1); /* rounded up */
-	return &arena.class[kind][log2 - SIZE_MIN_LOG2];
-}
-
-/* Not inlined where they are seldom: they would be a third of the code here. */
-static SLOW void lock_arena(void) { lock(&arena.lock); }
-static SLOW void unlock_arena(void) { unlock(&arena.lock); }
-
-/* ---- arena.lock held ---- */
-
-static void init_class(struct stack_class *c)
-{
-	unsigned place = (unsigned)(c - &arena.class[0][0]);
-	uintptr_t guard;
-
-	c->kind = place / SIZES;
-	c->size = (uintptr_t)1 << (place % SIZES + SIZE_MIN_LOG2);
-	guard = c->size < GUARD_MAX ? c->size : GUARD_MAX;
-	c->slot = c->size + (c->kind == STACK_GOROUTINE ? guard : WIDE_GUARD);
-	c->next_span = SPAN_MIN;
-}
-
-/* A new span: at least one slot, twice the last one's size, less where the arena is nearly full. */
-static SLOW struct span *add_span(struct stack_class *c)
-{
-	int spans = atomic_load_explicit(&arena.spans, memory_order_relaxed);
-	uintptr_t lo = spans == 0 ? ARENA_LO : arena.span[spans - 1].hi;
-	uintptr_t size = c->next_span > c->slot ? c->next_span : c->slot, room = ARENA_HI - lo;
-	struct span *span = &arena.span[spans];
-
-	if (size > room)
-		size = room;
-	if (size < c->slot || spans == SPANS)
-		return NULL;
-	*span = (struct span){lo, lo + size / c->slot * c->slot, lo, c};
-	atomic_store_explicit(&arena.spans, spans + 1, memory_order_release); /* pairs with find_span() */
-	if (c->next_span < SPAN_MAX)
-		c->next_span *= 2;
-	return span;
-}
-
-/* Where the next never-used slot of the class ends; 0: the arena is full. */
-static uintptr_t new_slot(struct stack_class *c)
-{
-	struct span *span = c->span;
-
-	if (span == NULL || span->next == span->hi)
-		span = c->span = add_span(c);
-	if (span == NULL)
-		return 0;
-	span->next += c->slot;
-	return span->next;
-}
-
-/* On a holder's page. */
-static uintptr_t *slots_of(const struct stack *holder) { return (uintptr_t *)((uintptr_t)(holder + 1) - PAGE_SIZE); }
-static bool is_full(const struct stack *holder)
-{
-	return slots_of(holder) + holder->held + 1 > (uintptr_t *)holder->hi;
-}
-
-static void put(struct stack **list, struct stack *s)
-{
-	s->next_free = *list;
-	*list = s;
-}
-
-static struct stack *take(struct stack **list)
-{
-	struct stack *s = *list;
-
-	if (s != NULL)
-		*list = s->next_free;
-	return s;
-}
-
-static void hold(struct stack *holder, uintptr_t slot)
-{
-	slots_of(holder)[holder->held++] = slot;
-	arena.released++;
-}
-
-/* Where a slot ends that has no page any more; 0: there is none. */
-static uintptr_t released_slot(struct stack_class *c)
-{
-	struct stack *holder = c->holders;
-	uintptr_t end;
-
-	if (holder == NULL)
-		return 0;
-	end = slots_of(holder)[--holder->held];
-	arena.released--;
-	if (holder->held == 0)
-		put(&c->free, take(&c->holders));
-	return end;
-}
-
-/* Takes that back, or new_slot(). Where there is nobody to hold it the addresses are lost, no memory is. */
-static void return_slot(struct stack_class *c, uintptr_t end)
-{
-	if (c->span != NULL && c->span->next == end) { /* NULL: the arena is full */
-		c->span->next -= c->slot;
-		return;
-	}
-	if ((c->holders == NULL || is_full(c->holders)) && c->free != NULL)
-		put(&c->holders, take(&c->free));
-	if (c->holders != NULL && !is_full(c->holders))
-		hold(c->holders, end);
-	else
-		arena.released++;
-}
-
-/* ---- From here on it is not ---- */
-
-static void init_stack(struct stack *s, struct stack_class *c)
-{
-	uintptr_t end = (uintptr_t)(s + 1);
-
-	s->class = c;
-	s->kind = c->kind;
-	s->guard = end - c->slot;
-	s->lo = end - c->size;
-	s->hi = ((uintptr_t)s - owner_size[c->kind]) & ~(uintptr_t)63;
-	s->touched = end - PAGE_SIZE;
-}
-
-/* One that was never used. NULL and errno. */
-static SLOW struct stack *unused_stack(struct stack_class *c)
-{
-	uintptr_t end;
-	struct stack *s;
-
-	lock_arena();
-	if (c->size == 0)
-		init_class(c);
-	end = released_slot(c);
-	if (end == 0)
-		end = new_slot(c);
-	arena.taken += end != 0;
-	unlock_arena();
-	if (end == 0) {
-		errno = EAGAIN;
-		return NULL;
-	}
-	if (vm_back(end - PAGE_SIZE, end) < 0) {
-		lock_arena();
-		return_slot(c, end);
-		arena.taken--;
-		unlock_arena();
-		errno = ENOMEM;
-		return NULL;
-	}
-	s = slot_stack(end);
-	init_stack(s, c);
-	return s;
-}
-
 /* ---- What a CPU keeps ---- */
 
 #define KEPT_FREE 128
-#define REFILL 64
 #define KEPT_GROWN 16
 #define KEPT_BYTES ((size_t)256 << 10)
 
@@ -255,49 +39,27 @@ static struct stack *take_kept(struct stack_cache *cache, const struct stack_cla
 	if (s != NULL && s->class == c) {
 		cache->growns--;
 		cache->bytes -= grown_by(s);
-		return take(&cache->grown);
+		return stack_pop(&cache->grown);
 	}
 	s = cache->free;
 	if (s == NULL || s->class != c)
 		return NULL;
 	cache->frees--;
-	return take(&cache->free);
+	return stack_pop(&cache->free);
 }
 
-/* From the class's list, and some more to keep: goroutines', for the others are too few for one CPU to have many. NULL:
- * there is none. */
+/* One that is free, and some more to keep. NULL: there is none. */
 static SLOW struct stack *refill(struct stack_cache *cache, struct stack_class *c)
 {
-	unsigned n = 0, most = c->kind == STACK_GOROUTINE ? REFILL : 0;
-	struct stack *first, *more = NULL, *s;
+	struct stack *more = NULL, *first = arena_take(c, &more), *s;
 
-	lock_arena();
-	first = take(&c->free);
-	while (n < most && (s = take(&c->free)) != NULL) {
-		put(&more, s);
-		n++;
-	}
-	arena.taken += n + (first != NULL);
-	unlock_arena();
+	if (more == NULL)
+		return first;
 	lock(&cache->lock);
-	while ((s = take(&more)) != NULL)
-		put(&cache->free, s);
-	cache->frees += n;
+	for (; (s = stack_pop(&more)) != NULL; cache->frees++)
+		stack_push(&cache->free, s);
 	unlock(&cache->lock);
 	return first;
-}
-
-static SLOW void give_back_all(struct stack *s)
-{
-	lock_arena();
-	while (s != NULL) {
-		struct stack *next = s->next_free;
-
-		put(&s->class->free, s);
-		arena.taken--;
-		s = next;
-	}
-	unlock_arena();
 }
 
 /* Their pages first: the CPUs are told of many at once. */
@@ -311,7 +73,7 @@ static SLOW void release(struct stack *grown)
 		s->touched = (uintptr_t)(s + 1) - PAGE_SIZE;
 	}
 	vm_batch_release(&batch);
-	give_back_all(grown);
+	arena_put(grown);
 }
 
 /* They are on no list meanwhile: so neither an overflow nor the end of a turn comes in between. */
@@ -321,7 +83,7 @@ static SOCLE_UNCHECKED SLOW void let_go(struct stack *free, struct stack *grown)
 
 	g->locks++;
 	if (free != NULL)
-		give_back_all(free);
+		arena_put(free);
 	if (grown != NULL)
 		release(grown);
 	g->locks--;
@@ -354,54 +116,11 @@ SLOW void stacks_flush(void)
 
 static struct spin_lock one_at_a_time; /* before arena.lock */
 
-/* Moves c's free stacks to the list of those that go, but for their holders, which are not to be found yet. arena.lock
- * held. */
-static void pick(struct stack_class *c, struct stack **going, struct stack **holders)
-{
-	struct stack *s, *holder = NULL;
-
-	while ((s = take(&c->free)) != NULL) {
-		if (holder == NULL || is_full(holder)) {
-			holder = s;
-			holder->held = 0;
-			put(holders, holder);
-			continue;
-		}
-		hold(holder, (uintptr_t)(s + 1));
-		s->released = true;
-		put(going, s);
-	}
-}
-
-static void publish(struct stack *holders)
-{
-	struct stack *holder;
-
-	lock_arena();
-	while ((holder = take(&holders)) != NULL)
-		put(holder->held > 0 ? &holder->class->holders : &holder->class->free, holder);
-	unlock_arena();
-}
-
 /* Returns how many. */
-static SLOW size_t release_free(void)
+static size_t release_free(void)
 {
-	struct stack *going = NULL, *holders = NULL, *s;
-	struct vm_batch batch = {0};
-	size_t n = 0;
-
 	stacks_flush();
-	lock_arena();
-	for (unsigned i = 0; i < STACK_KINDS * SIZES; i++)
-		pick(&arena.class[i / SIZES][i % SIZES], &going, &holders);
-	unlock_arena();
-	if (going != NULL)
-		unlist_gs();
-	for (; (s = take(&going)) != NULL; n++)
-		vm_batch_add(&batch, (uintptr_t)(s + 1) - PAGE_SIZE, (uintptr_t)(s + 1));
-	vm_batch_release(&batch);
-	publish(holders);
-	return n;
+	return arena_release();
 }
 
 #define ROOM 1024 /* for all that, with locks held, above the slack that is for it as well */
@@ -436,7 +155,7 @@ SOCLE_UNCHECKED size_t runtime_reclaim(void)
 /* What is too much then, for the caller to release. Unchecked: with the lock held, which is not counted. */
 static SOCLE_UNCHECKED NOINLINE struct stack *keep_grown(struct stack_cache *cache, struct stack *s)
 {
-	put(&cache->grown, s);
+	stack_push(&cache->grown, s);
 	cache->bytes += grown_by(s);
 	if (++cache->growns < KEPT_GROWN && cache->bytes < KEPT_BYTES)
 		return NULL;
@@ -452,15 +171,15 @@ static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_cla
 	if (s != NULL)
 		return s;
 	stacks_flush();
-	if ((s = refill(cache, c)) == NULL && (s = unused_stack(c)) == NULL && errno == ENOMEM && runtime_reclaim() > 0)
-		s = unused_stack(c);
+	if ((s = refill(cache, c)) == NULL && (s = arena_unused(c)) == NULL && errno == ENOMEM && runtime_reclaim() > 0)
+		s = arena_unused(c);
 	return s;
 }
 
 struct stack *stack_alloc(size_t size, enum stack_kind kind)
 {
 	struct stack_cache *cache = &caches[arch_cpu()];
-	struct stack_class *c = find_class(size, kind);
+	struct stack_class *c = stack_class_of(size, kind);
 	struct stack *s;
 
 	if (c == NULL) {
@@ -493,7 +212,7 @@ SOCLE_UNCHECKED void stack_free(struct stack *s)
 	if (s->touched < top) {
 		grown = keep_grown(cache, s);
 	} else {
-		put(&cache->free, s);
+		stack_push(&cache->free, s);
 		if (++cache->frees == KEPT_FREE)
 			free = take_all(&cache->free, &cache->frees);
 	}
@@ -566,56 +285,11 @@ size_t socle_stack_trim(void)
 /* Less what the CPUs keep. */
 size_t stacks_in_use(void)
 {
-	size_t n = arena.taken;
+	size_t n = arena_taken();
 
 	for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
 		n -= caches[cpu].frees + caches[cpu].growns;
 	return n;
-}
-
-size_t stack_slots(void)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < atomic_load_explicit(&arena.spans, memory_order_acquire); i++)
-		n += (arena.span[i].next - arena.span[i].lo) / arena.span[i].class->slot;
-	return n - arena.released;
-}
-
-static struct span *find_span(uintptr_t address)
-{
-	int spans = atomic_load_explicit(&arena.spans, memory_order_acquire), lo = 0, hi = spans;
-
-	while (lo < hi) { /* the first span that ends above the address */
-		int middle = (lo + hi) / 2;
-
-		if (arena.span[middle].hi <= address)
-			lo = middle + 1;
-		else
-			hi = middle;
-	}
-	return lo < spans && address >= arena.span[lo].lo ? &arena.span[lo] : NULL;
-}
-
-/* Its page may be on the way back. */
-static bool is_in_use(const struct stack *s)
-{
-	bool in_use;
-
-	return vm_read(&in_use, (uintptr_t)&s->in_use, sizeof in_use) && in_use;
-}
-
-struct stack *stack_find(uintptr_t address)
-{
-	struct span *span = find_span(address);
-	struct stack *s;
-	uintptr_t slot;
-
-	if (span == NULL)
-		return NULL;
-	slot = (address - span->lo) / span->class->slot;
-	s = slot_stack(span->lo + (slot + 1) * span->class->slot);
-	return is_in_use(s) ? s : NULL;
 }
 
 /* Another CPU may touch the same stack, by a pointer to a local. */
@@ -678,23 +352,6 @@ int stack_extend(struct g *g, bool in_handler)
 	if (arch_tcb() == &g->tcb)
 		arch_set_tcb(&g->tcb);
 	return 0;
-}
-
-struct stack *stack_next(const struct stack *s)
-{
-	uintptr_t after = s == NULL ? ARENA_LO : (uintptr_t)(s + 1);
-
-	for (int i = 0; i < atomic_load_explicit(&arena.spans, memory_order_acquire); i++) {
-		struct span *span = &arena.span[i];
-
-		for (uintptr_t slot = span->lo; slot < span->next; slot += span->class->slot) {
-			struct stack *next = slot_stack(slot + span->class->slot);
-
-			if (slot >= after && is_in_use(next))
-				return next;
-		}
-	}
-	return NULL;
 }
 
 #pragma clang attribute pop

@@ -18,7 +18,7 @@ LINKED = {  # what they do not include
         *QUEUES, "runtime/proc.c", "runtime/m.c", "runtime/idle.c", "runtime/preempt.c", "runtime/runq.c",
         "runtime/chan.c", "runtime/select.c", "runtime/sync.c", "kernel/thread.c",
     ],  # fmt: skip
-    "stack": ["runtime/stack.c"],
+    "stack": ["runtime/arena.c", "runtime/stack.c"],
     "vm": ["kernel/frames.c", "kernel/vm.c"],
     "wait": QUEUES,
 }
