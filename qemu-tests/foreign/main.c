@@ -292,6 +292,55 @@ static SOCLE_UNCHECKED void call_on_memory(void *memory, size_t size, socle_fn f
 #endif
 }
 
+/* ---- the end of a turn near the end of a foreign stack ---- */
+
+enum { EDGES = 20 };
+
+static volatile bool stop;
+static atomic_int edges_right;
+
+static SOCLE_UNCHECKED uintptr_t stack_lo(void) { return getg()->lo; }
+
+static SOCLE_UNCHECKED void grows(void *unused)
+{
+	volatile char frame[7000];
+
+	(void)unused;
+	frame[0] = 0;
+}
+
+static void calls_at_edge(void *edge)
+{
+	static const struct socle_foreign_attr own = {.stack_size = 64 * KIB};
+	struct edge *e = edge;
+
+	for (int i = 0; i < 4; i++)
+		socle_go(grows, NULL); /* the CPU keeps their stacks */
+	let_others_run();
+	end_turn_in(20000);
+	this_p()->turn = this_p()->until_global; /* and who waits has waited for all of it */
+	edges_right += socle_foreign_call_attr(&own, compute_at_edge, e) == 0 && e->intact;
+}
+
+/* The others need a further m each, so the turn's end starts a thread, on what is left of that stack: whatever that is, it
+ * is enough, or the turn does not end there. */
+static void test_turn_at_edge(void)
+{
+	struct edge edges[EDGES];
+
+	stop = false;
+	edges_right = 0;
+	for (int i = 0; i < EDGES; i++) {
+		edges[i] = (struct edge){.lo = stack_lo, .left = 1024 + 280 * (size_t)i, .stop = &stop};
+		CHECK(socle_go(calls_at_edge, &edges[i]) == 0);
+	}
+	for (int i = 0; i < 2 * EDGES; i++)
+		let_others_run();
+	stop = true;
+	wait_for_others();
+	CHECK(edges_right == EDGES);
+}
+
 static void test_refused(void)
 {
 	int errors[4] = {0}, called = 0;
@@ -317,6 +366,7 @@ static void all(void)
 	test_blocked();
 	test_sleep();
 	test_doubles();
+	test_turn_at_edge();
 	test_refused();
 }
 

@@ -37,4 +37,15 @@ void large_frame(void *arg)
 		f->intact &= frame[i] == (unsigned char)(i ^ f->bytes);
 }
 
+void compute_at_edge(void *arg)
+{
+	struct edge *e = arg;
+	volatile unsigned char frame[(uintptr_t)__builtin_frame_address(0) - e->lo() - e->left];
+
+	frame[0] = 1;
+	for (volatile int i = 0; i < 100000 && !*e->stop; i++)
+		;
+	e->intact = frame[0] == 1;
+}
+
 void print_doubles(void *text) { snprintf(text, 64, "%.3f %g %e", 3.14159, 1e100, 0.1); }

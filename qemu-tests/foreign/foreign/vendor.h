@@ -18,7 +18,16 @@ struct frame {
 	double sum;   /* out: of floating-point values held in registers across the callbacks */
 };
 
+/* Computes with so many bytes of its stack left, until it is to stop, or for some hundred thousand instructions. */
+struct edge {
+	uintptr_t (*lo)(void); /* of the stack it runs on */
+	size_t left;
+	volatile bool *stop;
+	bool intact; /* out */
+};
+
 void large_frame(void *frame);
+void compute_at_edge(void *edge);
 void print_doubles(void *text);
 bool stack_is_aligned(const void *frame_address);
 
