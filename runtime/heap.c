@@ -9,9 +9,10 @@
  * is not needed any more until it fires (it would have to outlive the stack that it lies on).
  */
 #include "runtime/heap.h"
+#include "socle.h"
 
-/* Neither is NULL. */
-static struct timer *meld(struct timer *a, struct timer *b)
+/* Neither is NULL. Out of line, being called in four places; unchecked, as is heap_remove(): they take a few words. */
+static SOCLE_UNCHECKED __attribute__((noinline)) struct timer *meld(struct timer *a, struct timer *b)
 {
 	struct timer *first = a, *second = b;
 
@@ -56,7 +57,7 @@ struct timer *heap_insert(struct timer *heap, struct timer *t)
 	return heap != NULL ? meld(heap, t) : t;
 }
 
-struct timer *heap_remove(struct timer *heap, struct timer *t)
+SOCLE_UNCHECKED struct timer *heap_remove(struct timer *heap, struct timer *t)
 {
 	struct timer *rest = meld_children(t->child);
 

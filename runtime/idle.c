@@ -18,7 +18,9 @@
 #include "runtime/runq.h"
 #include "runtime/runtime.h"
 
-#pragma clang attribute push(__attribute__((minsize)), apply_to = function) /* who waits has time */
+/* Who waits has time. Unchecked: on g0, from its saved SP on, some frames deep; or short, as ready() is. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+#pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
 #define ROUNDS 32 /* of looking, before a p sleeps: each as long as it takes to ask all */
 
@@ -27,15 +29,15 @@ static atomic_uint spinning; /* 0 or 1 */
 
 /* ---- Waking ---- */
 
-static SOCLE_UNCHECKED bool take_idle(struct p *p)
+static bool take_idle(struct p *p)
 {
 	return atomic_fetch_and_explicit(&idle_ps, ~(1u << p->id), memory_order_seq_cst) >> p->id & 1;
 }
 
 /* p was taken. First in line: a sleeper waits for no turns of threads that compute. */
-static SOCLE_UNCHECKED void wake(struct p *p) { thread_ready_first(&p->idle_m->thread); }
+static void wake(struct p *p) { thread_ready_first(&p->idle_m->thread); }
 
-SOCLE_UNCHECKED bool wake_idle_m(struct p *p)
+bool wake_idle_m(struct p *p)
 {
 	bool taken = take_idle(p);
 
@@ -44,24 +46,24 @@ SOCLE_UNCHECKED bool wake_idle_m(struct p *p)
 	return taken;
 }
 
-static SOCLE_UNCHECKED unsigned idle_ids(void) { return atomic_load_explicit(&idle_ps, memory_order_seq_cst); }
+static unsigned idle_ids(void) { return atomic_load_explicit(&idle_ps, memory_order_seq_cst); }
 
 /* One at a time spins. False: another does. */
-static SOCLE_UNCHECKED bool take_spinning(void)
+static bool take_spinning(void)
 {
 	unsigned none = 0;
 
 	return atomic_compare_exchange_strong_explicit(&spinning, &none, 1, memory_order_seq_cst, memory_order_seq_cst);
 }
 
-static SOCLE_UNCHECKED void leave_spinning(void)
+static void leave_spinning(void)
 {
 	unsigned was = atomic_exchange_explicit(&spinning, 0, memory_order_seq_cst);
 
 	ASSERT(was == 1, "two p's spin");
 }
 
-static SOCLE_UNCHECKED bool wake_spinning(unsigned id)
+static bool wake_spinning(unsigned id)
 {
 	struct p *p = &ps[id];
 
@@ -76,7 +78,7 @@ static SOCLE_UNCHECKED bool wake_spinning(unsigned id)
 
 /* Unless one looks for work anyway. If all have been woken otherwise, it looks again: one may be idle since, and another
  * CPU, with work for it, may have left it to us. */
-SOCLE_UNCHECKED void wake_one(void)
+void wake_one(void)
 {
 	unsigned ids;
 
@@ -88,7 +90,7 @@ SOCLE_UNCHECKED void wake_one(void)
 	}
 }
 
-SOCLE_UNCHECKED void look_for_p(struct p *p)
+void look_for_p(struct p *p)
 {
 	if (!p->ticking)
 		start_turn(p);
@@ -212,4 +214,5 @@ void runtime_idle(unsigned now)
 		deadlock();
 }
 
+#pragma clang attribute pop
 #pragma clang attribute pop

@@ -80,7 +80,7 @@ static ALWAYS_INLINE bool make_runnable(struct g *g, enum g_status *was)
 }
 
 /* Another CPU may not have left the stack yet, or give it back for trim(). */
-static SOCLE_UNCHECKED NOINLINE void ready_later(struct g *g)
+SOCLE_UNCHECKED NOINLINE void stop_waiting(struct g *g)
 {
 	enum g_status was = G_WAITING;
 
@@ -89,6 +89,11 @@ static SOCLE_UNCHECKED NOINLINE void ready_later(struct g *g)
 		arch_pause();
 		was = G_WAITING;
 	}
+}
+
+static SOCLE_UNCHECKED NOINLINE void ready_later(struct g *g)
+{
+	stop_waiting(g);
 	enqueue_new(getg()->m->p, g);
 }
 
@@ -135,17 +140,26 @@ static void yield_thread(void)
 	thread_yield();
 }
 
-static NOINLINE void serve_tick(struct p *p)
+/* Returns whom to run at once: a sleeper whose time has come goes before those that compute, or it would be a turn of each
+ * late. But not twice without one from the queues in between. */
+static NOINLINE struct g *serve_tick(struct p *p)
 {
 	uintptr_t irq = arch_irq_disable();
 	unsigned due = p->due;
+	struct g *g = NULL;
 
 	p->due = due & TIMERS_DUE;
 	arch_irq_restore(irq);
 	if (due & TIMERS_DUE)
-		timers_run(p); /* takes that back */
+		g = timers_run(p, due == TIMERS_DUE && p->sleeper_at != p->until_global); /* takes that back */
 	if (due & THREADS_DUE)
 		yield_thread();
+	if (g == NULL)
+		return NULL;
+	p->sleeper_at = p->until_global;
+	if (!run_queue_empty(&p->queue))
+		look_for_p(p); /* they wait behind g */
+	return g;
 }
 
 static ALWAYS_INLINE struct g *find_runnable(struct m *m)
@@ -154,8 +168,8 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 	struct g *g;
 
 	for (;;) {
-		if (p->due)
-			serve_tick(p);
+		if (p->due && (g = serve_tick(p)) != NULL)
+			return g;
 		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
 			return g;
 		if ((g = run_queue_try_get(&p->queue)) != NULL)

@@ -155,6 +155,7 @@ struct p {
 	bool spinning;		 /* looks for work on behalf of all */
 	uint8_t retries;	 /* ticks since one was of use */
 	bool ticking;		 /* turn_end is set */
+	unsigned sleeper_at;	 /* until_global when a sleeper was put first */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
 	unsigned thread_turn;	 /* the same of thread_switches() */
 	unsigned long preempted; /* how many turns were ended by the tick */
@@ -220,6 +221,7 @@ void unlist_gs(void);							   /* those whose stacks are released */
 unsigned long new_id(void);
 void schedule(void) __attribute__((noreturn)); /* on g0 */
 void ready(struct g *g);		       /* which is about to park, or has */
+void stop_waiting(struct g *g);		       /* the same, for the caller to run */
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
@@ -340,8 +342,9 @@ bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */
 
-/* On p's CPU: readies who waits for a time that has come, sets the hardware for the next. */
-void timers_run(struct p *p);
+/* On p's CPU: readies who waits for a time that has come, but for the `first` of them, which it returns for the caller to
+ * run; sets the hardware for the next. */
+struct g *timers_run(struct p *p, bool first);
 void timer_arm(struct timer *t);    /* deadline, g (the caller) or fire, race are set */
 void timer_cancel(struct timer *t); /* whether it has fired or not: from here on nobody else touches it */
 

@@ -33,20 +33,25 @@ static void note_first(struct p *p)
 }
 
 /* Each timer is done with before the lock is let go: timer_cancel() waits for it, and then the timer may be gone. */
-void timers_run(struct p *p)
+SOCLE_UNCHECKED struct g *timers_run(struct p *p, bool first)
 {
 	int64_t now = clock_now();
-	struct g *g;
+	struct g *g, *run = NULL;
 
 	lock(&p->timers_lock);
 	while (p->timers != NULL && p->timers->deadline <= now)
 		if ((g = fire_first(p)) != NULL) {
 			chaos_stall();
-			ready(g);
+			if (first) {
+				stop_waiting(run = g);
+				first = false;
+			} else
+				ready(g);
 		}
 	note_first(p);
 	timers_done(p);
 	unlock(&p->timers_lock);
+	return run;
 }
 
 /* p->timers_lock held. */
@@ -54,6 +59,8 @@ static void insert(struct p *p, struct timer *t)
 {
 	t->p = p;
 	t->queued = true;
+	if (t->deadline < 0)
+		t->deadline = 0; /* differences of times do not overflow */
 	p->timers = heap_insert(p->timers, t);
 	if (p->timers == t) {
 		note_first(p);
@@ -99,7 +106,7 @@ int socle_sleep(int64_t ns)
 		return 0;
 	}
 	now = clock_now();
-	t.deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX;
+	t.deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX - 1; /* a time, if a late one: no deadlock */
 	p = t.g->m->p;
 	lock_first(&p->timers_lock);
 	insert(p, &t);

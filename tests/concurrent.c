@@ -19,7 +19,7 @@ static void run_timers(void *unused)
 	(void)unused;
 	while (!timers_stop) {
 		for (struct p *p = ps; p < ps + MAX_CPUS; p++)
-			timers_run(p);
+			timers_run(p, false);
 		sched_yield();
 	}
 }

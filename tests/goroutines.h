@@ -53,6 +53,7 @@ void park_on_g0(struct tcb *old)
 	self->g.status = G_RUNNING;
 }
 
+void stop_waiting(struct g *g) { fatal("stop_waiting(%p): nobody is run first here", (void *)g); }
 void ready(struct g *g)
 {
 	enum g_status was = G_WAITING;
