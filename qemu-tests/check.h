@@ -125,6 +125,13 @@ static inline void end_turn_in(int64_t ns)
 	arch_irq_restore(irq);
 }
 
+/* And who waits has waited for all of it. */
+static inline void end_turn_soon(void)
+{
+	end_turn_in(5000);
+	this_p()->turn = this_p()->until_global;
+}
+
 /* The caller is alone. */
 static inline bool no_timers(void)
 {

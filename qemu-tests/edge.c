@@ -430,6 +430,8 @@ static void do_in_a_crowd(void)
 
 static void waits_at(void *gate) { socle_chan_recv(gate, NULL); }
 
+static atomic_bool memory_is_back;
+
 static size_t reclaims_nothing(void) { return 0; }
 
 /* On a stack of a page, and those of the others have that page from before. malloc() gets those of stacks that are free:
@@ -460,6 +462,7 @@ static void do_without_memory(void *unused)
 	stacks_reclaim = stacks_release_if_room;
 	for (; (page = pages) != NULL; free(page))
 		pages = *page;
+	memory_is_back = true;
 }
 
 /* A stack that is neither in use nor kept would never be used again. */
@@ -489,6 +492,8 @@ int main(void)
 	repeatedly(test);
 	if (one_cpu()) { /* others keep frames */
 		CHECK(socle_go(do_without_memory, NULL) == 0);
+		while (!memory_is_back) /* stacks are given back meanwhile, so nobody may look at the goroutines on them */
+			let_others_run();
 		wait_for_others();
 	}
 	return finish();

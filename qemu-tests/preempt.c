@@ -77,6 +77,42 @@ static void test_turns(void)
 	CHECK(count[0] > 0 && count[1] > 0);
 }
 
+/* ---- more than a run queue holds: those in it are not forgotten for those in the global one ---- */
+
+enum { CROWD = RUN_QUEUE + 44 };
+
+static void is_of_crowd(void *ran)
+{
+	*(volatile bool *)ran = true;
+	while (!stop) {
+		end_turn_soon();
+		for (volatile int i = 0; i < 5000 && !stop; i++)
+			;
+	}
+}
+
+static void test_crowd(void)
+{
+	static volatile bool ran[CROWD];
+	int64_t end = socle_now() + 20000 * MS;
+	int n = 0;
+
+	stop = false;
+	for (int i = 0; i < CROWD; i++) {
+		ran[i] = false;
+		socle_go(is_of_crowd, (void *)&ran[i]);
+	}
+	while (n < CROWD && socle_now() < end) {
+		let_others_run();
+		n = 0;
+		for (int i = 0; i < CROWD; i++)
+			n += ran[i];
+	}
+	stop = true;
+	wait_for_others();
+	CHECK(n == CROWD);
+}
+
 /* ---- a loop at the end of its stack, or where what saves its registers reaches a page that is not there yet ---- */
 
 struct place {
@@ -286,6 +322,7 @@ static void all(void)
 {
 	test_sleeper();
 	test_naps();
+	test_crowd();
 	test_end_of_stack();
 	test_turns();
 	test_yields();

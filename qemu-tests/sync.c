@@ -461,6 +461,10 @@ static void test_sem(void)
 	deadline = socle_now() + 2 * MS;
 	CHECK(socle_sem_timedwait(&sem, deadline) == -1 && errno == ETIMEDOUT);
 	CHECK(socle_now() >= deadline && sem.waiters.head == NULL);
+	deadline = socle_now();
+	for (int64_t past = INT64_MIN; past < 0; past /= 2)
+		CHECK(socle_sem_timedwait(&sem, past) == -1 && errno == ETIMEDOUT);
+	CHECK(socle_now() < deadline + 900 * MS || !one_cpu());
 	start_in_order(takes_one, "abc");
 	CHECK(socle_sem_post(&sem) == 0 && sem.value == 0);
 	CHECK(socle_sem_trywait(&sem) == -1); /* it is a's, before a runs */

@@ -20,6 +20,7 @@
 #define SPAN_MAX ((uintptr_t)(ARENA_HI - ARENA_LO) / 16)
 #define GUARD_MAX ((uintptr_t)64 << 10)
 #define WIDE_GUARD (sizeof(void *) == 8 ? (uintptr_t)1 << 20 : (uintptr_t)512 << 10)
+#define KEPT_FOR_THREADS (SPAN_MAX / 4) /* so that goroutines leave addresses for the g0s that run them */
 #define REFILL 64
 
 struct span {
@@ -70,7 +71,9 @@ static SLOW struct span *add_span(struct stack_class *c)
 {
 	int spans = atomic_load_explicit(&arena.spans, memory_order_relaxed);
 	uintptr_t lo = spans == 0 ? ARENA_LO : arena.span[spans - 1].hi;
-	uintptr_t size = c->next_span > c->slot ? c->next_span : c->slot, room = ARENA_HI - lo;
+	uintptr_t size = c->next_span > c->slot ? c->next_span : c->slot;
+	uintptr_t end = c->kind == STACK_GOROUTINE ? ARENA_HI - KEPT_FOR_THREADS : ARENA_HI;
+	uintptr_t room = lo < end ? end - lo : 0;
 	struct span *span = &arena.span[spans];
 
 	if (size > room)

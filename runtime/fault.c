@@ -42,9 +42,9 @@ static bool null_argument(const struct trap *t, const struct g *g)
 /* ---- Foreign calls ---- */
 
 /* Why not, in words; NULL: it can. */
-static const char *why_not_contained(const struct trap *t, const struct g *g0)
+static const char *why_not_contained(const struct trap *t, const struct g *g0, bool overflow)
 {
-	if (in_core(t->pc) && !null_argument(t, g0) &&
+	if (in_core(t->pc) && !null_argument(t, g0) && !(overflow && g0->locks == 0) &&
 	    t->kind != TRAP_DIVIDE) /* on ARM the pc of a division may be its caller's; we never do it */
 		return "a foreign routine failed in the runtime's own code";
 	if (g0->m->current->libc_locks > 0)
@@ -67,7 +67,7 @@ static bool foreign_fault(struct trap *t, enum stack_fault at, bool overflow)
 		return false;
 	if (is_foreign_thread(g0->m->current))
 		return false; /* nobody has called it */
-	t->why_fatal = why_not_contained(t, g0);
+	t->why_fatal = why_not_contained(t, g0, overflow);
 	if (t->why_fatal != NULL)
 		return false;
 	g = g0->m->current;
@@ -106,6 +106,7 @@ static void fill_panic(struct g *g, enum socle_panic_kind kind, const char *mess
 {
 	g->panicking = true;
 	g->panic.kind = kind;
+	g->panic.frame = 0;
 	g->panic.address = address;
 	g->panic.pc = pc;
 	g->panic.function = symbol_name(pc, &g->panic.offset);
@@ -172,6 +173,8 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 		arch_redirect(t, sp, out_of_memory, g);
 		return true;
 	} else {
+		if (t->sp < g->tcb.stack_limit + REDIRECT_ROOM && !unwinds_at_once(g))
+			stack_extend(g, true); /* there may be no room to raise it; once is enough */
 		fill_panic(g, panics[t->kind].kind, panics[t->kind].message, t->kind == TRAP_MEMORY ? t->addr : 0,
 			   t->pc);
 	}

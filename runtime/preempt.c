@@ -109,13 +109,24 @@ void start_turn(struct p *p)
 	arch_irq_restore(irq);
 }
 
+/* What the redirect saves would be lost if it faulted for want of memory. If the code stays there, one of the last frames
+ * is worth it: else it would keep the CPU for good. */
+static bool is_backed(const struct g *g, uintptr_t sp)
+{
+	uintptr_t lowest = sp - REDIRECT_GAP - REDIRECT_ROOM;
+	char byte;
+
+	return lowest / PAGE_SIZE == sp / PAGE_SIZE || vm_read(&byte, lowest, 1) ||
+	       stack_fault(g, lowest, this_p()->retries == MAX_RETRIES) != STACK_OUT_OF_MEMORY;
+}
+
 static bool may_interrupt(const struct trap *t, const struct g *g)
 {
 	struct bounds b = current_bounds(g, t->sp);
 	size_t room = on_g0(g) ? ROOM_ON_G0 : ROOM;
 
 	return g->locks == 0 && g->m->current->libc_locks == 0 && !in_core(t->pc) && t->sp > b.lo + room &&
-	       t->sp <= b.hi;
+	       t->sp <= b.hi && is_backed(g, t->sp);
 }
 
 static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }

@@ -80,18 +80,19 @@ static ALWAYS_INLINE bool make_runnable(struct g *g, enum g_status *was)
 }
 
 /* Another CPU may not have left the stack yet, or give it back for trim(). */
-SOCLE_UNCHECKED NOINLINE void stop_waiting(struct g *g)
+SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void stop_waiting(struct g *g)
 {
-	enum g_status was = G_WAITING;
+	for (;;) {
+		enum g_status was = G_WAITING;
 
-	while (!make_runnable(g, &was)) {
+		if (make_runnable(g, &was))
+			return;
 		ASSERT(was != G_RUNNABLE && was != G_DEAD, "ready: the goroutine does not wait");
 		arch_pause();
-		was = G_WAITING;
 	}
 }
 
-static SOCLE_UNCHECKED NOINLINE void ready_later(struct g *g)
+static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void ready_later(struct g *g)
 {
 	stop_waiting(g);
 	enqueue_new(getg()->m->p, g);
@@ -142,7 +143,7 @@ static void yield_thread(void)
 
 /* Returns whom to run at once: a sleeper whose time has come goes before those that compute, or it would be a turn of each
  * late. But not twice without one from the queues in between. */
-static NOINLINE struct g *serve_tick(struct p *p)
+static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) struct g *serve_tick(struct p *p)
 {
 	uintptr_t irq = arch_irq_disable();
 	unsigned due = p->due;
@@ -253,11 +254,14 @@ SOCLE_UNCHECKED NOINLINE void socle_yield(void)
 /* On g0, below the frames of a foreign routine that others wait for. Out of memory, they wait on. */
 static void end_foreign_turn(struct m *m)
 {
+	int error = errno; /* of the code that is interrupted */
+
 	m->g0.locks++; /* not interrupted again meanwhile */
 	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p))
 		lose_p(m);
 	yield_thread();
 	m->g0.locks--;
+	errno = error;
 }
 
 /* Called between two instructions of the code whose turn is over (preempt.c). */
@@ -270,8 +274,8 @@ SOCLE_UNCHECKED void end_turn(void *unused)
 
 	(void)unused;
 	if (!on_g0(g)) {
-		if (!global_queue_empty())
-			g->m->p->until_global = 0; /* who waits there has waited for a turn */
+		if (!global_queue_empty() && g->m->p->until_global > 1)
+			g->m->p->until_global = 1; /* who waits there has waited for a turn, as have those here */
 		socle_yield();
 		return;
 	}

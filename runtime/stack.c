@@ -307,7 +307,9 @@ static struct stack *find_touched(const struct g *g, uintptr_t address)
 {
 	struct stack *own = g != NULL ? g->stack : NULL;
 
-	return own != NULL && address >= own->lo && address < own->hi ? own : stack_find(address);
+	if (own != NULL && address >= own->lo && address < own->hi)
+		return own;
+	return address >= ARENA_LO ? stack_find(address) : NULL; /* most wild addresses are below */
 }
 
 enum stack_fault stack_fault(const struct g *g, uintptr_t address, bool emergency)

@@ -322,6 +322,11 @@ struct fiber *fiber_find(uintptr_t address)
 	(void)address;
 	return NULL;
 }
+bool vm_read(void *to, uintptr_t from, size_t size) { fatal("vm_read(%p, %lx, %zu)", to, from, size); }
+enum stack_fault stack_fault(const struct g *g, uintptr_t address, bool emergency)
+{
+	fatal("stack_fault(%p, %lx, %d)", (const void *)g, address, emergency);
+}
 void enter_fiber(struct m *m, struct crossing *c, struct fiber *f) { fatal("enter_fiber(%p, %p, %p)", m, c, f); }
 void leave_fiber(struct m *m) { fatal("leave_fiber(%p)", m); }
 void reent_free(struct g *g) { fatal("reent_free(%p)", g); }

@@ -4,8 +4,8 @@
 
 #define PAGE_SIZE 4096
 #define LEAF_CALL -2
-#define REDIRECT_GAP 0
-#define REDIRECT_ROOM 0
+#define REDIRECT_GAP 16
+#define REDIRECT_ROOM 512
 #define RAM_MAX (1ul << 47)
 
 /* Nobody's under Linux, ASan and TSan alike: below where programs are loaded. */

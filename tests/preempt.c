@@ -31,6 +31,16 @@ atomic_uint idle_ps;
 static int woken_for_others;
 void wake_one(void) { woken_for_others++; }
 
+static bool no_frames, absent;
+bool vm_read(void *to, uintptr_t from, size_t size) { return to != NULL && from % 4096 != 0 && size == 1 && !absent; }
+static uintptr_t backed;
+enum stack_fault stack_fault(const struct g *of, uintptr_t address, bool emergency)
+{
+	CHECK(of == &g, "the goroutine's own");
+	backed = address;
+	return no_frames && !emergency ? STACK_OUT_OF_MEMORY : STACK_GROWN;
+}
+
 bool wake_idle_m(struct p *p)
 {
 	bool was = p == ps && idle;
@@ -53,6 +63,7 @@ void arch_redirect(struct trap *t, uintptr_t sp, void (*fn)(void *), void *arg)
 
 /* ---- Driving it ---- */
 
+static unsigned where_in_page = 2048;
 enum place { IN_GOROUTINE, IN_CORE, ON_IDLE_STACK };
 
 static void begin(void)
@@ -70,7 +81,7 @@ static void tick(enum place where)
 	static struct tcb no_thread;
 	struct trap t = {.tcb = where == ON_IDLE_STACK ? &no_thread : &g.tcb,
 			 .pc = where == IN_GOROUTINE ? 0 : (uintptr_t)core_text_start,
-			 .sp = g.hi - 4096};
+			 .sp = g.hi - 4096 + where_in_page};
 
 	now = deadline > now ? deadline : now;
 	redirected = false;
@@ -126,6 +137,36 @@ static void test_others_sleep(void)
 	start_turn(ps);
 	tick(IN_GOROUTINE);
 	CHECK(woken_for_others == 3, "nobody is idle");
+}
+
+static void test_end_of_page(void)
+{
+	where_in_page = 128;
+	begin();
+	goroutine_waits = no_frames = absent = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && backed == g.hi - 4096 + 128 - REDIRECT_GAP - REDIRECT_ROOM, "no frame: the turn goes on");
+	no_frames = false;
+	tick(IN_GOROUTINE);
+	CHECK(redirected, "and ends when there is one");
+	begin();
+	goroutine_waits = no_frames = true;
+	start_turn(ps);
+	for (int i = 0; i < 3; i++) {
+		tick(IN_GOROUTINE);
+		CHECK(!redirected, "for some ticks");
+	}
+	tick(IN_GOROUTINE);
+	CHECK(redirected, "then with one of the last frames");
+	absent = false;
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected, "nor is one needed where the page is there");
+	no_frames = false;
+	where_in_page = 2048;
 }
 
 static void test_thread_waits(void)
@@ -229,6 +270,7 @@ int main(void)
 	test_nobody_waits();
 	test_goroutine_waits();
 	test_others_sleep();
+	test_end_of_page();
 	test_thread_waits();
 	test_runtime_at_work();
 	test_timers_postpone_no_turn();

@@ -227,11 +227,27 @@ static void check_registers(void)
 	CHECK(sum == 1.25 && a + b + c + d == 4 * depth + 110);
 }
 
+/* Where only our code touches the guard, holding no lock. */
+static void check_overflow_in_runtime(void)
+{
+	int right = 0;
+
+	for (size_t bytes = 64; bytes < 320; bytes += 8) {
+		struct socle_fault fault = {0};
+		struct socle_foreign_attr attr = {.fault = &fault};
+
+		right += socle_foreign_call_attr(&attr, overflow_in_runtime, &bytes) == -1 && errno == EOVERFLOW &&
+			 strcmp(fault.what, "stack overflow") == 0;
+	}
+	CHECK(right == 32);
+}
+
 static void contained(void)
 {
 	for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++)
 		check_contained(&wrongs[i]);
 	check_frames();
+	check_overflow_in_runtime();
 	check_nested();
 	check_together();
 	check_ends_of_turns();

@@ -317,8 +317,7 @@ static void calls_at_edge(void *edge)
 	for (int i = 0; i < 4; i++)
 		socle_go(grows, NULL); /* the CPU keeps their stacks */
 	let_others_run();
-	end_turn_in(20000);
-	this_p()->turn = this_p()->until_global; /* and who waits has waited for all of it */
+	end_turn_soon();
 	edges_right += socle_foreign_call_attr(&own, compute_at_edge, e) == 0 && e->intact;
 }
 

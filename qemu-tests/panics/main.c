@@ -697,6 +697,28 @@ static void test_cleanup_at_edge(void)
 	CHECK(lost == 0);
 }
 
+static SOCLE_UNCHECKED void reads_null(void *null) { (void)*(volatile int *)null; }
+static SOCLE_UNCHECKED void is_undefined(void *unused) { (void)unused, __builtin_trap(); }
+
+/* What it was is told, and not that there was hardly room to raise it. */
+static void test_traps_at_edge(void)
+{
+	struct socle_panic p;
+	int right = 0;
+
+	CHECK(socle_try(recurses, NULL, &p) == -1 && p.frame > 0); /* which the next ones are not to have */
+	for (distance = 32; distance < 1632; distance += 8) {
+		cleaned = false;
+		right += socle_try(with_cleanup, (void *)reads_null, &p) == -1 && p.kind == SOCLE_PANIC_MEMORY &&
+			 cleaned;
+		cleaned = false;
+		right += socle_try(with_cleanup, (void *)is_undefined, &p) == -1 && p.kind == SOCLE_PANIC_ILLEGAL &&
+			 cleaned;
+		right += p.frame == 0 && getg()->lo == getg()->stack->lo;
+	}
+	CHECK(right == 600);
+}
+
 /* ---- trim ---- */
 
 static struct g *user;
@@ -741,6 +763,7 @@ static void all(void)
 	test_divisions();
 	test_foreign();
 	test_cleanup_at_edge();
+	test_traps_at_edge();
 	test_trim();
 }
 

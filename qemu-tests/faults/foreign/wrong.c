@@ -2,6 +2,7 @@
 
 #include <reent.h>
 
+#include <errno.h>
 #include <stddef.h>
 
 void read_null(void *unused)
@@ -95,6 +96,16 @@ void overflow_by_recursion(void *unused)
 	(void)unused;
 	deeper(&zero);
 }
+
+static int deeper_with_calls(size_t bytes)
+{
+	volatile char here[bytes];
+
+	errno = here[0] = 1;
+	return socle_now() < 0 ? 0 : deeper_with_calls(bytes) + here[0];
+}
+
+void overflow_in_runtime(void *bytes) { deeper_with_calls(*(size_t *)bytes); }
 
 void overflow_by_frame(void *bytes)
 {

@@ -15,6 +15,8 @@ void execute_data(void *unused);
 void divide_by_zero(void *unused);
 void undefined_instruction(void *unused);
 void overflow_by_recursion(void *unused);
+void overflow_in_runtime(
+	void *bytes);		     /* size_t: of a frame each level, and the deepest calls are of Socle's functions */
 void overflow_by_frame(void *bytes); /* size_t: one frame of this size, touched from its far end */
 
 #endif
