@@ -11,9 +11,6 @@
  *
  * All of these are sequentially consistent, so either the left side finds somebody idle, and nobody spinning, or the
  * right side finds the goroutine. (Go's proc.c, "Worker thread parking/unparking".) tests/models/idle.pml
- *
- * Who yields does neither, for it is slow, although between two of its instructions it is in no queue: whoever goes to
- * sleep then misses it. So a tick that finds somebody waiting looks, too, whether a p is idle.
  */
 #include "runtime/runq.h"
 #include "runtime/runtime.h"
