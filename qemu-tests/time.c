@@ -127,9 +127,25 @@ static void all(void)
 	CHECK(error == EPERM);
 }
 
+static void sleeps_longest(void *unused) { (void)unused, socle_sleep(INT64_MAX); }
+
+/* A time, if a late one: with the others asleep that is no deadlock, for which INT64_MAX stands for no timer. The last test:
+ * it is still asleep when main returns. */
+static void test_longest(void)
+{
+	int found = 0;
+
+	CHECK(socle_go(sleeps_longest, NULL) == 0);
+	socle_sleep(MS);
+	for (const struct p *p = ps; p < ps + socle_ncpu(); p++)
+		found += p->next_timer == INT64_MAX - 1;
+	CHECK(found == 1);
+}
+
 int main(int argc, char **argv)
 {
 	exact = argc > 1 && strcmp(argv[1], "exact") == 0;
 	repeatedly(all);
+	test_longest();
 	return finish();
 }

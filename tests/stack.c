@@ -386,9 +386,14 @@ static void test_no_addresses(void)
 	int n = 0;
 
 	errno = 0;
-	while (stack_alloc((size_t)1 << 30, STACK_FOREIGN) != NULL)
+	while (stack_alloc((size_t)1 << 30, STACK_GOROUTINE) != NULL)
 		n++;
 	CHECK(n > 20 && errno == EAGAIN && stacks_in_use() == (size_t)n, "no addresses");
+	CHECK(stack_alloc(2 << 20, STACK_G0) != NULL, "but for those that goroutines run on");
+	errno = 0;
+	while (stack_alloc((size_t)256 << 20, STACK_FOREIGN) != NULL)
+		;
+	CHECK(errno == EAGAIN && stack_alloc((size_t)256 << 20, STACK_G0) == NULL, "no addresses at all");
 	CHECK(alloc(8192) != NULL, "what was freed can be had");
 }
 
