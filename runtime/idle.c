@@ -11,6 +11,11 @@
  *
  * All of these are sequentially consistent, so either the left side finds somebody idle, and nobody spinning, or the
  * right side finds the goroutine. (Go's proc.c, "Worker thread parking/unparking".) tests/models/idle.pml
+ *
+ * Who yields does neither, for it is slow, although between two of its instructions it is in no queue: whoever goes to
+ * sleep then misses it. So a tick that finds somebody waiting looks, too, whether a p is idle.
+ * Not on an idle CPU, which counts as asleep: between taking another's p and waking its m it would be the only one that knows,
+ * and the other CPU would find all asleep: a deadlock that is none.
  */
 #include "runtime/runq.h"
 #include "runtime/runtime.h"

@@ -143,6 +143,8 @@ static bool turn_is_over(const struct trap *t, struct p *p, int64_t now)
 	if (now < p->turn_end)
 		return false;
 	goroutines = anyone_runnable(p);
+	if (goroutines && any_idle() && !no_thread_runs(t))
+		wake_one(); /* idle.c says who else may have been missed, and what an idle CPU must not do */
 	threads = thread_others_ready();
 	p->ticking = goroutines || threads || switching(t);
 	if (threads && p->thread_turn == thread_switches())

@@ -27,6 +27,10 @@ bool thread_others_ready(void) { return thread_waits; }
 unsigned thread_switches(void) { return switches; }
 void end_turn(void *unused) { (void)unused; }
 
+atomic_uint idle_ps;
+static int woken_for_others;
+void wake_one(void) { woken_for_others++; }
+
 static bool no_frames, absent;
 bool vm_read(void *to, uintptr_t from, size_t size) { return to != NULL && from != 0 && size == 1 && !absent; }
 static uintptr_t backed;
@@ -111,6 +115,31 @@ static void test_goroutine_waits(void)
 	CHECK(!redirected && deadline == now + TURN, "who has run since the turn began has a turn, too");
 	tick(IN_GOROUTINE);
 	CHECK(redirected, "and no more");
+}
+
+/* Who yields may be missed by a CPU that goes to sleep. */
+static void test_others_sleep(void)
+{
+	begin();
+	woken_for_others = 0;
+	idle_ps = 2;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(woken_for_others == 0, "nobody waits: the others sleep on");
+	goroutine_waits = true;
+	for (int i = 1; i <= 3; i++) {
+		ps[0].until_global--;
+		start_turn(ps);
+		tick(i == 3 ? IN_CORE : IN_GOROUTINE);
+		CHECK(woken_for_others == i, "a goroutine waits, and a p is idle: it is woken");
+	}
+	start_turn(ps);
+	tick(ON_IDLE_STACK);
+	CHECK(woken_for_others == 3, "not by a CPU that is idle itself");
+	idle_ps = 0;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(woken_for_others == 3, "nobody is idle");
 }
 
 static void test_end_of_page(void)
@@ -243,6 +272,7 @@ int main(void)
 {
 	test_nobody_waits();
 	test_goroutine_waits();
+	test_others_sleep();
 	test_end_of_page();
 	test_thread_waits();
 	test_runtime_at_work();
