@@ -8,12 +8,13 @@
 
 static const struct socle_go_attr small = {.stack_size = 8192};
 static socle_chan *gate;
-static atomic_size_t ended;
+static atomic_size_t waiting, ended;
 
 static void waits(void *number)
 {
 	size_t mine = (size_t)number;
 
+	waiting++;
 	socle_chan_recv(gate, NULL);
 	ended += mine == (size_t)number;
 }
@@ -23,14 +24,15 @@ static void all(size_t number)
 	size_t started = 0, before = vm_frames_free(), bytes;
 
 	gate = socle_chan_make(0, 0);
-	ended = 0;
+	waiting = ended = 0;
 	for (size_t i = 0; i < number; i++) {
 		started += socle_go_attr(&small, waits, (void *)i) == 0;
 		if (i % 200 == 0)
 			socle_yield();
 	}
 	CHECK(started == number);
-	socle_sleep(1000000); /* until all wait */
+	while (waiting < started)
+		socle_yield();
 	bytes = (before - vm_frames_free()) * PAGE_SIZE / number;
 	printf("%zu goroutines, %zu bytes each\n", number, bytes);
 	CHECK(bytes <= (sizeof(void *) == 8 ? 4864 : 4608)); /* page tables, g and all */

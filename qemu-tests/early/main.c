@@ -6,6 +6,7 @@
 #include "qemu-tests/check.h"
 
 static int constructed, called_back;
+static bool other_ran;
 
 static void count(void *unused)
 {
@@ -17,7 +18,7 @@ static void count(void *unused)
 static void other(void *unused)
 {
 	(void)unused;
-	constructed++;
+	other_ran = true;
 }
 
 __attribute__((constructor)) static void constructor(void)
@@ -29,7 +30,7 @@ __attribute__((constructor)) static void constructor(void)
 	constructed += socle_foreign_call_attr(&own_stack, call_back_from_foreign, (void *)count) == 0;
 	constructed += socle_foreign_call(NULL, NULL) == -1 && errno == EFAULT;
 	socle_go(other, NULL);
-	socle_sleep(1000000);
+	constructed += SOON(other_ran);
 }
 
 int main(void)

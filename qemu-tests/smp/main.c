@@ -94,7 +94,7 @@ static void test_spread(void)
 {
 	bool did = false;
 
-	for (int i = 0; i < 20 && !did; i++)
+	for (int i = 0; i < 100 && !did; i++)
 		did = spread();
 	CHECK(did);
 	if (!one_cpu())
