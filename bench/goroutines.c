@@ -53,6 +53,7 @@ static struct {
 	const void *volatile who;
 	volatile uint64_t last, taken;
 	volatile int left;
+	struct socle_waitgroup running; /* main waits, and takes no turn */
 } turns;
 
 static void takes_turns(void *me)
@@ -72,6 +73,7 @@ static void takes_turns(void *me)
 		turns.who = me;
 		turns.last = now;
 	}
+	socle_waitgroup_done(&turns.running);
 }
 
 uint64_t bench_preempt(unsigned n)
@@ -82,8 +84,10 @@ uint64_t bench_preempt(unsigned n)
 	turns.left = (int)n;
 	turns.taken = 0;
 	turns.who = NULL;
+	socle_waitgroup_add(&turns.running, 2);
 	start(takes_turns, (void *)&names[0]);
 	start(takes_turns, (void *)&names[1]);
+	socle_waitgroup_wait(&turns.running);
 	wait_for_others(stacks);
 	return turns.taken;
 }

@@ -38,7 +38,7 @@ struct socle_go_attr {
 int socle_go(socle_fn fn, void *arg);
 int socle_go_attr(const struct socle_go_attr *attr, socle_fn fn, void *arg);
 
-/* Lets the other runnable goroutines run first. */
+/* Lets the other runnable goroutines run first: whom the caller has woken last, then the others in line. */
 void socle_yield(void);
 
 /* How many CPUs there are: as many goroutines run at once, each on any of them. 1 to 8. Any stack. */

@@ -280,29 +280,92 @@ static void test_close(void)
 	socle_chan_free(b);
 }
 
-/* ---- first come, first served ---- */
+/* ---- first come, first served; and who was readied last runs first ---- */
 
-static void receive_in_turn(void *chan)
+enum { IN_LINE = 10 };
+
+static socle_chan *line;
+
+static void receive_in_turn(void *place)
 {
 	char c = 0;
 
-	socle_chan_recv(chan, &c);
+	CHECK(socle_chan_recv(line, &c) == 0 && c == 'a' + *(char *)place);
 	step(c);
 }
 
 static void test_fifo(void)
 {
-	socle_chan *c = socle_chan_make(1, 0);
+	char places[IN_LINE];
 
+	line = socle_chan_make(1, 0);
 	start_order();
-	for (int i = 0; i < 10; i++)
-		socle_go(receive_in_turn, c);
+	for (int i = 0; i < IN_LINE; i++) {
+		places[i] = (char)i;
+		socle_go(receive_in_turn, &places[i]);
+	}
 	socle_yield();
-	for (char letter = 'a'; letter < 'a' + 10; letter++)
-		socle_chan_send(c, &letter);
+	for (char letter = 'a'; letter < 'a' + IN_LINE; letter++)
+		CHECK(socle_chan_send(line, &letter) == 0);
 	socle_yield();
-	CHECK(strcmp(order, "abcdefghij") == 0);
-	socle_chan_free(c);
+	CHECK(strcmp(order, "jabcdefghi") == 0);
+	socle_chan_free(line);
+}
+
+/* But when the turn is over, behind those that have waited for all of it. */
+static void steps_x(void *unused)
+{
+	(void)unused;
+	step('x');
+}
+
+static void test_turn_over(void)
+{
+	char place = 0;
+	uintptr_t irq;
+
+	line = socle_chan_make(1, 0);
+	socle_go(receive_in_turn, &place);
+	socle_yield();
+	start_order();
+	socle_go(steps_x, NULL);
+	CHECK(socle_chan_send(line, "a") == 0);
+	irq = arch_irq_disable();
+	this_p()->due |= TURN_DUE; /* as a tick that finds the runtime at work */
+	arch_irq_restore(irq);
+	socle_yield();
+	CHECK(strcmp(order, "x") == 0);
+	socle_yield();
+	CHECK(strcmp(order, "xa") == 0);
+	socle_chan_free(line);
+}
+
+/* Who makes room for the one it has readied finds the ring full: nobody is lost. */
+static atomic_int arrived;
+
+static void arrives(void *unused)
+{
+	(void)unused;
+	arrived++;
+}
+
+static void test_full_ring(void)
+{
+	char place = 0;
+
+	line = socle_chan_make(1, 0);
+	socle_go(receive_in_turn, &place);
+	socle_yield();
+	start_order();
+	arrived = 0;
+	for (int i = 0; i < RUN_QUEUE; i++)
+		socle_go(arrives, NULL);
+	CHECK(socle_chan_send(line, "a") == 0);
+	socle_yield();
+	CHECK(order[0] == 'a');
+	wait_for_others();
+	CHECK(arrived == RUN_QUEUE);
+	socle_chan_free(line);
 }
 
 /* ---- more than a run queue holds; a chain through all of them ---- */
@@ -451,6 +514,8 @@ static void all(void)
 	test_unbuffered();
 	test_close();
 	test_fifo();
+	test_turn_over();
+	test_full_ring();
 	test_reuse();
 	test_global_queue();
 }

@@ -77,6 +77,94 @@ static void test_turns(void)
 	CHECK(count[0] > 0 && count[1] > 0);
 }
 
+/* ---- two that hand to each other, beside two that compute ---- */
+
+enum { ROUND_TRIPS = 200 };
+
+struct players {
+	socle_chan *there, *back;
+};
+
+static void answers(void *players)
+{
+	struct players *p = players;
+	int ball;
+
+	while (socle_chan_recv(p->there, &ball) == 0)
+		socle_chan_send(p->back, &ball);
+}
+
+static bool returns(struct players *p, int ball)
+{
+	int back = -1;
+
+	return socle_chan_send(p->there, &ball) == 0 && socle_chan_recv(p->back, &back) == 0 && back == ball;
+}
+
+/* They do not wait for a turn of the others each time; nor do the others wait for ever. */
+static void test_players(void)
+{
+	struct players p = {socle_chan_make(sizeof(int), 0), socle_chan_make(sizeof(int), 0)};
+	volatile unsigned long count[2] = {0};
+	int64_t end = socle_now() + 20000 * MS;
+	unsigned long before, seen, turns;
+	int lost = 0;
+
+	stop = false;
+	socle_go(answers, &p);
+	for (int i = 0; i < 2; i++)
+		socle_go(spins, (void *)&count[i]);
+	while ((count[0] == 0 || count[1] == 0) && socle_now() < end)
+		let_others_run();
+	before = this_p()->preempted;
+	for (int i = 0; i < ROUND_TRIPS; i++)
+		lost += !returns(&p, i);
+	turns = this_p()->preempted - before;
+	CHECK(turns < ROUND_TRIPS / 10 || !one_cpu() || chaos_started);
+	for (int turn = 0; turn < 3; turn++) {
+		seen = count[0];
+		for (int i = 0; count[0] == seen && socle_now() < end; i++)
+			lost += !returns(&p, i);
+	}
+	CHECK(lost == 0 && socle_now() < end);
+	stop = true;
+	socle_chan_close(p.there);
+	wait_for_others();
+	socle_chan_free(p.there);
+	socle_chan_free(p.back);
+}
+
+/* Who has readied somebody and does not make room does not keep it from running: on one CPU until its own turn is over, on
+ * several until another takes it. */
+static atomic_bool served;
+
+static void is_served(void *chan)
+{
+	int ball;
+
+	served = socle_chan_recv(chan, &ball) == 0;
+}
+
+static void test_readied(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+	int64_t end = socle_now() + 5000 * MS;
+	struct g *g;
+
+	served = false;
+	socle_go(is_served, c);
+	let_others_run();
+	CHECK(socle_chan_send(c, &(int){1}) == 0);
+	g = one_cpu() ? NULL : stay();
+	while (!served && socle_now() < end)
+		arch_pause();
+	if (g != NULL)
+		move_on(g);
+	CHECK(served);
+	wait_for_others();
+	socle_chan_free(c);
+}
+
 /* ---- more than a run queue holds: those in it are not forgotten for those in the global one ---- */
 
 enum { CROWD = RUN_QUEUE + 44 };
@@ -325,6 +413,8 @@ static void all(void)
 	test_crowd();
 	test_end_of_stack();
 	test_turns();
+	test_players();
+	test_readied();
 	test_yields();
 	test_registers();
 	test_work();

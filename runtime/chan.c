@@ -142,7 +142,7 @@ int socle_chan_close(socle_chan *c)
 	unlock(&c->lock);
 	while ((w = woken.head) != NULL) {
 		woken.head = w->next; /* before ready: w lies on the stack of g */
-		ready(w->g);
+		ready_last(w->g);
 	}
 	return 0;
 }

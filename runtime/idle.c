@@ -110,7 +110,8 @@ static NOINLINE bool anyone_runnable_anywhere(void)
 	return !global_queue_empty();
 }
 
-static NOINLINE struct g *steal(struct p *p)
+/* Whom a goroutine has just readied it will mostly make room for at once: such are left to it for a while. */
+static NOINLINE struct g *steal(struct p *p, bool even_next)
 {
 	unsigned n = cpu_count(), first = p->random += 0x9e3779b9;
 	struct g *g;
@@ -118,7 +119,12 @@ static NOINLINE struct g *steal(struct p *p)
 	for (unsigned i = 0; i < n; i++) {
 		struct p *victim = &ps[(first + i) % n];
 
-		if (victim == p || (g = run_queue_steal(&victim->queue, &p->queue)) == NULL)
+		if (victim == p)
+			continue;
+		g = run_queue_steal(&victim->queue, &p->queue);
+		if (g == NULL && even_next && has_next(&victim->queue))
+			g = run_queue_get_next(&victim->queue);
+		if (g == NULL)
 			continue;
 		if (!run_queue_empty(&p->queue))
 			look_for_p(p); /* the others wait behind g now */
@@ -127,13 +133,13 @@ static NOINLINE struct g *steal(struct p *p)
 	return NULL;
 }
 
-static struct g *look_everywhere(struct p *p)
+static struct g *look_everywhere(struct p *p, bool even_next)
 {
 	struct g *g = run_queue_get(&p->queue);
 
 	if (g == NULL)
 		g = global_queue_get();
-	return g != NULL ? g : steal(p);
+	return g != NULL ? g : steal(p, even_next);
 }
 
 /* Whoever put a goroutine in a queue meanwhile has left it to us to see to it. */
@@ -150,7 +156,7 @@ static NOINLINE struct g *spin(struct p *p)
 {
 	struct g *g = NULL;
 
-	for (int i = 0; i < ROUNDS && !p->due && (g = look_everywhere(p)) == NULL; i++)
+	for (int i = 0; i < ROUNDS && !p->due && (g = look_everywhere(p, i == ROUNDS - 1)) == NULL; i++)
 		arch_pause();
 	chaos_stall();
 	stop_spinning(p);
@@ -179,12 +185,12 @@ struct g *find_elsewhere(struct m *m)
 	struct p *p = m->p;
 	struct g *g = NULL;
 
-	if (!own_queue_empty(&p->queue))
+	if (!own_ring_empty(&p->queue))
 		return NULL; /* steal() asks for it to be empty */
 	if (cpu_count() > 1 && (p->spinning = take_spinning()))
 		g = spin(p);
 	else if (cpu_count() > 1)
-		g = steal(p);
+		g = steal(p, true);
 	if (g != NULL)
 		return g;
 	wait_for_work(m, p);

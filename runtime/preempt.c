@@ -9,6 +9,7 @@
  *
  * Rejected: setting stackguard so that the next prologue yields, as Go did first (a loop without calls has none).
  */
+#include "runtime/runq.h"
 #include "runtime/runtime.h"
 
 #define TURN 10000000 /* 10 ms, Go's */
@@ -134,14 +135,16 @@ static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL
 /* Perhaps one goroutine was taken from the queue, and the other is not in it yet: see socle_yield(). */
 static bool switching(const struct trap *t) { return in_core(t->pc) && !no_thread_runs(t); }
 
-/* Whether somebody has waited for all of a turn. Otherwise notes when to look again, if at all: the turn that runs has only
- * begun. */
-static bool turn_is_over(const struct trap *t, struct p *p, int64_t now)
+/* Notes in p->due whether somebody has waited for all of a turn. Otherwise, when to look again, if at all: the turn that
+ * runs has only begun. */
+static void look_at_turn(const struct trap *t, struct p *p, int64_t now)
 {
 	bool goroutines, threads;
 
 	if (now < p->turn_end)
-		return false;
+		return;
+	if (p->due & TURN_DUE)
+		p->due &= (uint8_t)~TURN_DUE;
 	goroutines = anyone_runnable(p);
 	if (goroutines && any_idle() && !no_thread_runs(t))
 		wake_one(); /* idle.c says who else may have been missed, and what an idle CPU must not do */
@@ -149,12 +152,13 @@ static bool turn_is_over(const struct trap *t, struct p *p, int64_t now)
 	p->ticking = goroutines || threads || switching(t);
 	if (threads && p->thread_turn == thread_switches())
 		p->due |= THREADS_DUE;
-	if ((goroutines && p->turn == p->until_global) || p->due & THREADS_DUE)
-		return true;
+	if (goroutines && p->turn == p->until_global && !no_thread_runs(t))
+		p->due |= TURN_DUE;
+	if (p->due & (TURN_DUE | THREADS_DUE))
+		return;
 	p->turn = p->until_global;
 	p->thread_turn = thread_switches();
 	p->turn_end = p->ticking ? now + length(TURN) : INT64_MAX;
-	return false;
 }
 
 /* If somebody has waited long enough for what runs here. In the scheduler, or before an m that was woken runs, it may be
@@ -164,9 +168,12 @@ static void preempt(struct trap *t, struct p *p, int64_t now)
 	const struct g *g = (const struct g *)t->tcb;
 	int64_t retry;
 
-	if (turn_is_over(t, p, now) || p->due) {
+	look_at_turn(t, p, now);
+	if (p->due) {
 		if (!no_thread_runs(t) && g->m->current != NULL && may_interrupt(t, g)) {
 			arch_redirect(t, t->sp - REDIRECT_GAP, end_turn, NULL);
+			if (!has_next(&p->queue) && global_queue_empty())
+				p->due &= (uint8_t)~TURN_DUE; /* a yield is all that it takes */
 			p->preempted++;
 			p->turn = NEXT_TURN;
 			p->retries = 0;

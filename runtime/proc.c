@@ -73,6 +73,19 @@ static ALWAYS_INLINE void enqueue_new(struct p *p, struct g *g)
 		look_for_p(p);
 }
 
+static SOCLE_UNCHECKED NOINLINE void put_last(struct p *p, struct g *g) { enqueue_new(p, g); }
+
+/* The same, but g comes next. */
+static ALWAYS_INLINE void enqueue_next(struct p *p, struct g *g)
+{
+	struct g *before = run_queue_put_next(&p->queue, g);
+
+	if (before != NULL)
+		put_last(p, before);
+	else if (!p->ticking || any_idle())
+		look_for_p(p);
+}
+
 /* The acquire pairs with the release of arch_switch(), park_on_g0() and trim(). */
 static ALWAYS_INLINE bool make_runnable(struct g *g, enum g_status *was)
 {
@@ -95,7 +108,13 @@ SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void stop_waiting(struct g *g)
 static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void ready_later(struct g *g)
 {
 	stop_waiting(g);
-	enqueue_new(getg()->m->p, g);
+	enqueue_next(getg()->m->p, g);
+}
+
+SOCLE_UNCHECKED __attribute__((minsize)) void ready_last(struct g *g)
+{
+	stop_waiting(g);
+	put_last(getg()->m->p, g);
 }
 
 /* Unchecked, like socle_yield(): short, on the path of every switch, and within the slack of a caller that
@@ -105,7 +124,7 @@ SOCLE_UNCHECKED void ready(struct g *g)
 	enum g_status was = G_WAITING;
 
 	if (make_runnable(g, &was))
-		enqueue_new(getg()->m->p, g);
+		enqueue_next(getg()->m->p, g);
 	else
 		ready_later(g);
 }
@@ -114,13 +133,13 @@ SOCLE_UNCHECKED void ready(struct g *g)
 
 /* Every 61st time, so that a busy local queue does not keep the global one waiting for ever, and every other while there
  * is somebody. Under chaos often, and then who is first in the local queue may become last. */
-static NOINLINE struct g *look_globally(struct p *p)
+static NOINLINE __attribute__((minsize)) struct g *look_globally(struct p *p)
 {
 	struct g *g;
 
 	p->until_global = chaos_started ? chaos_random() % 4 : global_queue_empty() ? 60 : 1;
 	if (chaos_random() & 1 && (g = run_queue_get(&p->queue)) != NULL)
-		enqueue_new(p, g);
+		put_last(p, g);
 	return global_queue_get();
 }
 
@@ -141,23 +160,42 @@ static void yield_thread(void)
 	thread_yield();
 }
 
+static SOCLE_UNCHECKED NOINLINE struct g *take_runnext(struct p *p)
+{
+	p->inherited++; /* its turn is that of who has readied it */
+	return run_queue_get_next(&p->queue);
+}
+
+/* To those that have waited for all of it. */
+static SOCLE_UNCHECKED void pass_turn_on(struct p *p)
+{
+	struct g *g = run_queue_get_next(&p->queue);
+
+	if (g != NULL)
+		put_last(p, g);
+	if (!global_queue_empty() && p->until_global > 1)
+		p->until_global = 1;
+}
+
 /* Returns whom to run at once: a sleeper whose time has come goes before those that compute, or it would be a turn of each
  * late. But not twice without one from the queues in between. */
 static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) struct g *serve_tick(struct p *p)
 {
 	uintptr_t irq = arch_irq_disable();
-	unsigned due = p->due;
+	unsigned due = p->due, switches = p->inherited - p->until_global;
 	struct g *g = NULL;
 
 	p->due = due & TIMERS_DUE;
 	arch_irq_restore(irq);
+	if (due & TURN_DUE)
+		pass_turn_on(p);
 	if (due & TIMERS_DUE)
-		g = timers_run(p, due == TIMERS_DUE && p->sleeper_at != p->until_global); /* takes that back */
+		g = timers_run(p, due == TIMERS_DUE && p->sleeper_at != switches); /* takes that back */
 	if (due & THREADS_DUE)
 		yield_thread();
 	if (g == NULL)
 		return NULL;
-	p->sleeper_at = p->until_global;
+	p->sleeper_at = switches;
 	if (!run_queue_empty(&p->queue))
 		look_for_p(p); /* they wait behind g */
 	return g;
@@ -170,6 +208,8 @@ static ALWAYS_INLINE struct g *find_runnable(struct m *m)
 
 	for (;;) {
 		if (p->due && (g = serve_tick(p)) != NULL)
+			return g;
+		if (has_next(&p->queue) && (g = take_runnext(p)) != NULL)
 			return g;
 		if (p->until_global-- == 0 && (g = look_globally(p)) != NULL)
 			return g;
@@ -188,7 +228,7 @@ static ALWAYS_INLINE _Noreturn void execute(struct m *m, struct g *g)
 	arch_resume(&g->tcb);
 }
 
-static ALWAYS_INLINE _Noreturn void schedule_m(struct m *m)
+static SOCLE_UNCHECKED NOINLINE _Noreturn void schedule_m(struct m *m)
 {
 	struct g *g;
 
@@ -240,7 +280,7 @@ SOCLE_UNCHECKED NOINLINE void socle_yield(void)
 		fatal("socle_yield: called from foreign code; only a callback may yield");
 	arch_touch_stack(YIELD_ROOM);
 	p = m->p;
-	next = take_next(m, p);
+	next = take_next(m, p, true);
 	if (next == NULL) {
 		arch_mcall(&m->g0.tcb, yield_on_g0);
 		return;
@@ -274,8 +314,6 @@ SOCLE_UNCHECKED void end_turn(void *unused)
 
 	(void)unused;
 	if (!on_g0(g)) {
-		if (!global_queue_empty() && g->m->p->until_global > 1)
-			g->m->p->until_global = 1; /* who waits there has waited for a turn, as have those here */
 		socle_yield();
 		return;
 	}

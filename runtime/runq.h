@@ -3,6 +3,10 @@
  * the head without a lock, and others may take from the head too. What finds the ring full goes to the global queue, a
  * list under a lock.
  *
+ * Before the ring comes one place, runnext: for whom the running goroutine has readied last. So two that hand to each
+ * other do not wait each time for a turn of all others; they have one together (preempt.c ends it). Whoever was there
+ * before goes to the tail.
+ *
  * Rejected: a deque, of which the owner takes the youngest (Chase and Lev): two goroutines that yield to each other
  * would keep all others waiting.
  */
@@ -57,10 +61,16 @@ static ALWAYS_INLINE struct g *run_queue_try_get(struct run_queue *q)
 }
 
 /* The owner's only. */
-static inline bool own_queue_empty(const struct run_queue *q)
+static inline bool own_ring_empty(const struct run_queue *q)
 {
 	return atomic_load_explicit(&q->head, memory_order_relaxed) ==
 	       atomic_load_explicit(&q->tail, memory_order_relaxed);
+}
+
+static ALWAYS_INLINE bool own_ring_full(const struct run_queue *q)
+{
+	return atomic_load_explicit(&q->tail, memory_order_relaxed) ==
+	       atomic_load_explicit(&q->head, memory_order_acquire) + RUN_QUEUE;
 }
 
 /* The same. NULL: it is empty. */
@@ -70,8 +80,25 @@ static inline struct g *run_queue_get(struct run_queue *q)
 
 	do
 		g = run_queue_try_get(q);
-	while (g == NULL && !own_queue_empty(q));
+	while (g == NULL && !own_ring_empty(q));
 	return g;
+}
+
+/* The owner's only. Who was there, and is to go to the tail; NULL: nobody. Ordered as the tail is by run_queue_put(). */
+static ALWAYS_INLINE struct g *run_queue_put_next(struct run_queue *q, struct g *g)
+{
+	return atomic_exchange_explicit(&q->runnext, g, memory_order_seq_cst);
+}
+
+static ALWAYS_INLINE bool has_next(const struct run_queue *q)
+{
+	return atomic_load_explicit(&q->runnext, memory_order_relaxed) != NULL;
+}
+
+/* Anybody's. NULL: nobody is there. */
+static ALWAYS_INLINE struct g *run_queue_get_next(struct run_queue *q)
+{
+	return atomic_exchange_explicit(&q->runnext, NULL, memory_order_acquire);
 }
 
 /* On any CPU, but then it may be over a moment later. For who is about to sleep: the tail is not older than the head, so
@@ -80,7 +107,8 @@ static ALWAYS_INLINE bool run_queue_empty(const struct run_queue *q)
 {
 	unsigned head = atomic_load_explicit(&q->head, memory_order_acquire);
 
-	return head == atomic_load_explicit(&q->tail, memory_order_seq_cst);
+	return head == atomic_load_explicit(&q->tail, memory_order_seq_cst) &&
+	       atomic_load_explicit(&q->runnext, memory_order_seq_cst) == NULL;
 }
 
 /* Half of what is in another's, rounded up: one to run at once, the rest into the caller's own, which is empty. NULL:

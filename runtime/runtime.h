@@ -132,11 +132,12 @@ struct m {
 
 #define RUN_QUEUE 256
 
-enum { TIMERS_DUE = 1, THREADS_DUE = 2 };
+enum { TIMERS_DUE = 1, THREADS_DUE = 2, TURN_DUE = 4 };
 
 /* See runq.h. */
 struct run_queue {
-	atomic_uint head, tail; /* tail: the owner's. head: whoever takes, by compare and swap */
+	struct g *_Atomic runnext; /* the owner's to put, anybody's to take; NULL: nobody */
+	atomic_uint head, tail;	   /* tail: the owner's. head: whoever takes, by compare and swap */
 	struct g *_Atomic slot[RUN_QUEUE];
 };
 
@@ -155,7 +156,8 @@ struct p {
 	bool spinning;		 /* looks for work on behalf of all */
 	uint8_t retries;	 /* ticks since one was of use */
 	bool ticking;		 /* turn_end is set */
-	unsigned sleeper_at;	 /* until_global when a sleeper was put first */
+	unsigned inherited;	 /* counts the switches to runnext */
+	unsigned sleeper_at;	 /* all switches until a sleeper was put first */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
 	unsigned thread_turn;	 /* the same of thread_switches() */
 	unsigned long preempted; /* how many turns were ended by the tick */
@@ -220,7 +222,8 @@ void enlist_g(struct g *g, struct stack *s);				   /* among all_gs() */
 void unlist_gs(void);							   /* those whose stacks are released */
 unsigned long new_id(void);
 void schedule(void) __attribute__((noreturn)); /* on g0 */
-void ready(struct g *g);		       /* which is about to park, or has */
+void ready(struct g *g);		       /* which is about to park, or has: it comes next */
+void ready_last(struct g *g);		       /* the same, behind those that can run */
 void stop_waiting(struct g *g);		       /* the same, for the caller to run */
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */

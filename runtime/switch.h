@@ -23,21 +23,37 @@ static ALWAYS_INLINE void make_current(struct m *m, struct g *g)
 	m->current = g;
 }
 
-/* Taken from the queue, and current but for the stack. NULL: g0 is to find out who is next. */
-static ALWAYS_INLINE struct g *take_next(struct m *m, struct p *p)
+/* NULL: there is none, or it is time to look elsewhere. */
+static ALWAYS_INLINE struct g *take_from_ring(struct p *p)
+{
+	if (p->until_global-- != 0)
+		return run_queue_try_get(&p->queue);
+	p->until_global = 0;
+	return NULL;
+}
+
+/* Taken from the queue, and current but for the stack. NULL: g0 is to find out who is next. After it there is room for one
+ * in the ring. */
+static ALWAYS_INLINE struct g *take_next(struct m *m, struct p *p, bool yields)
 {
 	struct g *next;
 
-	if (p->due || p->until_global == 0 || m->locked_g != NULL)
+	if (p->due || m->locked_g != NULL)
 		return NULL;
-	next = run_queue_try_get(&p->queue);
+	if (yields ? __builtin_expect(!has_next(&p->queue), true) : !has_next(&p->queue)) {
+		next = take_from_ring(p);
+	} else {
+		if (yields && own_ring_full(&p->queue))
+			return NULL;
+		next = run_queue_get_next(&p->queue);
+		p->inherited++; /* its turn is the caller's */
+	}
 	if (next == NULL)
 		return NULL;
 	if (next->locked_m != NULL) {
 		put_locked(p, next);
 		return NULL;
 	}
-	p->until_global--;
 	make_current(m, next);
 	return next;
 }
@@ -53,7 +69,7 @@ static ALWAYS_INLINE void park(struct spin_lock *release, const char *why, const
 	g->locks--;
 	ASSERT(g->locks == 0, "park: a lock is held besides the one to release");
 	spin_unlock(release);
-	next = take_next(m, m->p);
+	next = take_next(m, m->p, false);
 	if (next != NULL)
 		arch_switch(&g->tcb, &next->tcb, (unsigned *)&g->status, G_WAITING);
 	else

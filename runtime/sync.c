@@ -54,7 +54,7 @@ static void ready_all(struct g *g)
 	while (g != NULL) {
 		struct g *next = g->next;
 
-		ready(g);
+		ready_last(g);
 		g = next;
 	}
 }

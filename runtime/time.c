@@ -46,7 +46,7 @@ SOCLE_UNCHECKED struct g *timers_run(struct p *p, bool first)
 				stop_waiting(run = g);
 				first = false;
 			} else
-				ready(g);
+				ready_last(g);
 		}
 	note_first(p);
 	timers_done(p);

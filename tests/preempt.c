@@ -27,6 +27,9 @@ bool thread_others_ready(void) { return thread_waits; }
 unsigned thread_switches(void) { return switches; }
 void end_turn(void *unused) { (void)unused; }
 
+static bool globally;
+bool global_queue_empty(void) { return !globally; }
+
 atomic_uint idle_ps;
 static int woken_for_others;
 void wake_one(void) { woken_for_others++; }
@@ -140,6 +143,45 @@ static void test_others_sleep(void)
 	start_turn(ps);
 	tick(IN_GOROUTINE);
 	CHECK(woken_for_others == 3, "nobody is idle");
+}
+
+/* Those that hand to each other have a turn together: who was readied in it waits with the others when it is over. */
+static void test_runnext(void)
+{
+	static struct g next;
+
+	begin();
+	goroutine_waits = true;
+	ps[0].queue.runnext = &next;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].due == TURN_DUE, "a turn ends, and the scheduler is told");
+	begin();
+	goroutine_waits = globally = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].due == TURN_DUE, "as it is if somebody waits in the global queue");
+	globally = false;
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(redirected && ps[0].due == 0, "else a yield will do");
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	ps[0].inherited++;
+	tick(IN_CORE);
+	CHECK(!redirected && ps[0].due == TURN_DUE,
+	      "the runtime is told, where it is at work, however often they switch");
+	ps[0].until_global--;
+	tick(IN_GOROUTINE);
+	CHECK(!redirected && ps[0].due == 0 && deadline == now + TURN, "but who has come since has a turn");
+	begin();
+	goroutine_waits = true;
+	start_turn(ps);
+	tick(ON_IDLE_STACK);
+	CHECK(ps[0].due == 0, "nor does the turn of an idle CPU end");
 }
 
 static void test_end_of_page(void)
@@ -273,6 +315,7 @@ int main(void)
 	test_nobody_waits();
 	test_goroutine_waits();
 	test_others_sleep();
+	test_runnext();
 	test_end_of_page();
 	test_thread_waits();
 	test_runtime_at_work();

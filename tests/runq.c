@@ -36,6 +36,24 @@ static void test_ring_against_model(void)
 		;
 }
 
+/* Before the ring, for one; who was there is told. The queue is empty when both are. */
+static void test_next(void)
+{
+	CHECK(!has_next(&ring) && run_queue_get_next(&ring) == NULL, "nobody comes next");
+	CHECK(run_queue_put_next(&ring, &gs[0]) == NULL && has_next(&ring), "somebody does");
+	CHECK(!run_queue_empty(&ring) && run_queue_get(&ring) == NULL, "who is not in the ring, but in the queue");
+	CHECK(run_queue_put_next(&ring, &gs[1]) == &gs[0], "another comes before");
+	CHECK(run_queue_get_next(&ring) == &gs[1] && run_queue_empty(&ring), "and goes");
+	for (unsigned i = 0; i < RUN_QUEUE; i++) {
+		CHECK(!own_ring_full(&ring), "there is room");
+		run_queue_put(&ring, &gs[i], memory_order_release);
+	}
+	CHECK(own_ring_full(&ring) && !run_queue_put(&ring, &gs[RUN_QUEUE], memory_order_release), "no more");
+	CHECK(run_queue_get(&ring) == &gs[0] && !own_ring_full(&ring), "but for one again");
+	while (run_queue_get(&ring) != NULL)
+		;
+}
+
 /* Of n the older half, rounded up, in their order: the first to run, the others into the own ring. */
 static void test_steal(void)
 {
@@ -83,7 +101,7 @@ static void test_global_against_model(void)
 #define THIEVES 2
 
 static atomic_bool over;
-static atomic_uint taken, stolen_gs, wrong_contents, largest_loot;
+static atomic_uint taken, stolen_gs, stolen_nexts, wrong_contents, largest_loot;
 
 /* Whoever has taken a g has it alone, and sees what was written before it was put. */
 static void take(struct g *g)
@@ -111,6 +129,10 @@ static void steals(void *own)
 
 	for (bool last = false; !last;) {
 		last = over;
+		if (random_number() % 2 && has_next(&ring) && (g = run_queue_get_next(&ring)) != NULL) {
+			stolen_nexts++;
+			give_back(g);
+		}
 		while ((g = run_queue_steal(random_number() % 4 ? &ring : other, mine)) != NULL) {
 			unsigned leave = random_number() % 8; /* for the other, who may be faster */
 
@@ -126,7 +148,7 @@ static void steals(void *own)
 	}
 }
 
-/* One that is free: from the global queue, or taken from the own ring. */
+/* One that is free: from the global queue, or taken from the own. */
 static struct g *owner_get(void)
 {
 	struct g *g;
@@ -134,7 +156,8 @@ static struct g *owner_get(void)
 	for (;;) {
 		if ((g = global_queue_get()) != NULL)
 			return g;
-		if ((g = run_queue_get(&ring)) != NULL) {
+		if ((random_number() % 2 && (g = run_queue_get_next(&ring)) != NULL) ||
+		    (g = run_queue_get(&ring)) != NULL) {
 			take(g);
 			return g;
 		}
@@ -154,6 +177,17 @@ static bool change_places(struct g *g)
 	return true;
 }
 
+/* Who was there goes into the ring, or is free again. */
+static void put_first(struct g *g)
+{
+	struct g *before = run_queue_put_next(&ring, g);
+
+	if (before != NULL && !run_queue_put(&ring, before, memory_order_seq_cst)) {
+		take(before);
+		global_queue_put(before);
+	}
+}
+
 static void owns(void *unused)
 {
 	unsigned put = 0;
@@ -168,6 +202,11 @@ static void owns(void *unused)
 			sched_yield(); /* on a busy host the thieves would come too late */
 		g->id = i;
 		g->arg = (void *)(g->id * 3);
+		if (i % 5 == 0) {
+			put_first(g);
+			put++;
+			continue;
+		}
 		if ((i % 3 == 0 && change_places(g)) ||
 		    run_queue_put(&ring, g, i % 2 ? memory_order_release : memory_order_seq_cst)) {
 			put++;
@@ -176,7 +215,7 @@ static void owns(void *unused)
 		global_queue_put(g);
 		sched_yield();
 	}
-	for (struct g *g; (g = run_queue_get(&ring)) != NULL;)
+	for (struct g *g; (g = run_queue_get(&ring)) != NULL || (g = run_queue_get_next(&ring)) != NULL;)
 		take(g);
 	over = true;
 	taken -= put;
@@ -199,6 +238,7 @@ static void test_thieves(void)
 		counted += gs[i].callbacks;
 	CHECK(largest_loot <= RUN_QUEUE / 2, "thieves take half at most");
 	CHECK(stolen_gs > ROUNDS / 1000, "the thieves have some");
+	CHECK(stolen_nexts > ROUNDS / 10000, "and some who were to come next");
 	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
 }
 
@@ -208,6 +248,7 @@ int main(void)
 
 	become(&self);
 	test_ring_against_model();
+	test_next();
 	test_steal();
 	test_global_against_model();
 	test_thieves();

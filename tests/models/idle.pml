@@ -1,7 +1,7 @@
 /*
  * CPUs that put goroutines in their queues, and CPUs that have nothing to run: runtime/idle.c, from take_idle() to
  * find_elsewhere(), with enqueue_new() and find_runnable() of proc.c, by the same names. A p is a CPU; of a queue
- * only counts how many are in it: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for
+ * only counts how many are in it, runnext among them: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for
  * it looks at one queue after the other, and p->due ends it; a tick may wake a p that sleeps. The global queue would
  * be one more.
  *
@@ -23,12 +23,13 @@
 #define PUTS (5 - CPUS)
 #define ENDS (CPUS == 2 -> 3 : 1)
 #define TICKS 1
+#define MOVES 1
 
 byte queued[CPUS];
 byte idle_ps;		/* a bit for each */
 bool spinning;
 bool p_spinning[CPUS], wakeup[CPUS];
-byte puts, ends, ticks, asleep;
+byte puts, ends, ticks, moves, asleep;
 
 /* Empty, unless there is a bug. */
 byte stored_tail[CPUS];	/* how many more */
@@ -223,8 +224,18 @@ inline enqueue_new()
 	wake_one() /* look_for_p() */
 }
 
+/* From runnext to the tail: in between it is in neither. (To wake nobody for it would do, for the mover takes one next.) */
+inline pass_turn_on()
+{
+	if
+	:: atomic { moves < MOVES && empty(c) && queued[c] > 0 -> moves++; queued[c]-- }; enqueue_new() /* put_last() */
+	:: true
+	fi
+}
+
 inline find_runnable()
 {
+	pass_turn_on();
 	do
 	:: got -> got = false; break
 	:: d_step { !got && empty(c) && queued[c] > 0 -> queued[c]--; got = true }
