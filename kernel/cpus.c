@@ -49,7 +49,7 @@ const struct fixed_stack *cpu_stacks_add(unsigned cpu)
 		at = s[i].hi;
 	}
 	for (int i = EACH - 1; i >= 0; i--) {
-		if (vm_back(s[i].lo, s[i].hi) < 0) {
+		if (vm_back(s[i].lo, s[i].hi, false) < 0) {
 			cpu_stacks_remove(cpu);
 			return NULL;
 		}

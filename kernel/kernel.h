@@ -79,8 +79,8 @@ void fatal_at(uintptr_t pc, uintptr_t sp, uintptr_t fp, const char *format, ...)
 void frames_init(const struct boot_info *info);
 uint64_t frame_alloc(void);	 /* a page's physical address, contents undefined, or NO_FRAME */
 uint64_t frame_alloc_zero(void); /* the same, zeroed */
-#define FRAMES_KEPT 32		 /* the last ones, for a goroutine whose stack cannot grow to panic on */
-void frames_emergency(bool on);	 /* while on, those are given out too */
+#define FRAMES_KEPT 32 /* the last ones: for a goroutine whose stack cannot grow to panic on, and the runtime on g0 */
+void frames_emergency(bool on); /* while on, those are given out too */
 void frame_free(uint64_t frame);
 size_t frames_free(void); /* how many are left here */
 size_t frames_total(void);
@@ -88,8 +88,9 @@ static inline void *frame_address(uint64_t frame) { return (void *)(uintptr_t)fr
 
 /* ---- vm.c: pages of virtual memory, zeroed, writable ---- */
 
-size_t vm_frames_free(void);		     /* how many frames are left, those that CPUs keep included */
-int vm_back(uintptr_t lo, uintptr_t hi);     /* backs absent pages; all, or none and -1: out of frames */
+size_t vm_frames_free(void); /* how many frames are left, those that CPUs keep included */
+/* Backs absent pages; all, or none and -1: out of frames. emergency: may use the frames that are kept for panics. */
+int vm_back(uintptr_t lo, uintptr_t hi, bool emergency);
 void vm_release(uintptr_t lo, uintptr_t hi); /* gives back whatever is backed there */
 /* The same, of many ranges: the other CPUs are told to forget their pages when there are enough. Zero at first. */
 struct vm_batch {
@@ -102,7 +103,7 @@ void vm_batch_release(struct vm_batch *b);
 bool vm_present(uintptr_t va);
 /* Copies what is on a page that another CPU may be giving back just now. False: nothing is there. On any stack. */
 bool vm_read(void *to, uintptr_t va, size_t size);
-/* One page, on a handler's stack with interrupts masked. emergency: may use the frames that are kept for panics. */
+/* The same for one page, on a handler's stack with interrupts masked. */
 int vm_back_in_handler(uintptr_t va, bool emergency);
 
 /* ---- thread.c: threads, cooperative, one run queue a CPU ---- */

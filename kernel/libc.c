@@ -22,7 +22,8 @@ void *_sbrk(ptrdiff_t increment)
 		return (void *)-1;
 	}
 	want = (end + (uintptr_t)increment + PAGE_SIZE - 1) & ~(uintptr_t)(PAGE_SIZE - 1);
-	if (want > backed && vm_back(backed, want) < 0 && (runtime_reclaim() == 0 || vm_back(backed, want) < 0)) {
+	if (want > backed && vm_back(backed, want, false) < 0 &&
+	    (runtime_reclaim() == 0 || vm_back(backed, want, false) < 0)) {
 		errno = ENOMEM;
 		return (void *)-1;
 	}

@@ -89,11 +89,11 @@ int vm_back_in_handler(uintptr_t va, bool emergency)
 	return result;
 }
 
-int vm_back(uintptr_t lo, uintptr_t hi)
+int vm_back(uintptr_t lo, uintptr_t hi, bool emergency)
 {
 	uintptr_t irq = enter(), va = lo;
 
-	while (va < hi && vm_back_in_handler(va, false) == 0)
+	while (va < hi && vm_back_in_handler(va, emergency) == 0)
 		va += PAGE_SIZE;
 	arch_irq_restore(irq);
 	if (va == hi)

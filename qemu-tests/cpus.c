@@ -140,7 +140,7 @@ static void see_remapped(unsigned cpu)
 
 	if (cpu == 0) {
 		for (int i = 0; i < 2; i++) {
-			vm_back((uintptr_t)page, (uintptr_t)page + PAGE_SIZE);
+			vm_back((uintptr_t)page, (uintptr_t)page + PAGE_SIZE, false);
 			*page = (unsigned)i;
 			frames[i] = arch_unmap((uintptr_t)page);
 		}
@@ -180,7 +180,7 @@ static void use_memory(unsigned cpu)
 	for (unsigned round = 0, rounds = ROUNDS; round < rounds; round++) {
 		unsigned pages = 1 + (round * 7 + cpu) % PAGES;
 
-		wrong_if(vm_back(lo, lo + pages * PAGE_SIZE) < 0);
+		wrong_if(vm_back(lo, lo + pages * PAGE_SIZE, false) < 0);
 		for (unsigned i = 0; i < pages; i++) {
 			volatile unsigned *page = (volatile unsigned *)(lo + i * PAGE_SIZE);
 

@@ -1,6 +1,7 @@
 /*
  * Out of frames. Goroutines are started until that fails, in the way it must; all of them end, and everything can be
- * had again. Who yields then, at any depth of its stack, panics or does not. With an argument: a stack that cannot grow ends the image.
+ * had again. Who yields then, at any depth of its stack, panics or does not.
+ * Arguments: `grow`, a stack that cannot ends the image; `print`, the C library takes its first lock then.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -130,6 +131,70 @@ static void test_switch(void)
 	wait_for_others();
 	for (; (page = pages) != NULL; free(page))
 		pages = *page;
+}
+
+/* ---- What the runtime itself needs, it has of the last frames ---- */
+
+static size_t reclaims_nothing(void) { return 0; }
+
+static void take_all(void ***pages)
+{
+	void **page;
+
+	stacks_reclaim = reclaims_nothing; /* else free stacks would do */
+	for (*pages = NULL; (page = malloc(PAGE_SIZE / 2)) != NULL; *pages = page)
+		*page = *pages;
+}
+
+static void give_back(void **pages)
+{
+	void **page;
+
+	for (; (page = pages) != NULL; free(page))
+		pages = *page;
+	stacks_reclaim = stacks_release_if_room;
+}
+
+/* A callback that blocks: the others go on, on a further thread. More of them than there may be idle ones. */
+enum { BLOCKED = 6 };
+
+static int blocked, returned;
+
+static void blocks_at_gate(void *unused)
+{
+	blocked++;
+	waits(unused);
+}
+
+static SOCLE_UNCHECKED void calls_back(void *unused) { socle_callback(blocks_at_gate, unused); }
+
+static void blocks_in_callback(void *unused)
+{
+	while (!full)
+		socle_yield();
+	returned += socle_foreign_call(calls_back, unused) == 0;
+}
+
+static void test_blocked_callbacks(void)
+{
+	void **pages;
+
+	gate = socle_chan_make(0, 0);
+	full = false;
+	blocked = returned = 0;
+	for (int i = 0; i < BLOCKED; i++)
+		socle_go(blocks_in_callback, NULL);
+	socle_yield();
+	take_all(&pages);
+	full = true;
+	while (blocked < BLOCKED)
+		socle_yield();
+	CHECK(vm_frames_free() < FRAMES_KEPT);
+	socle_chan_close(gate);
+	wait_for_others();
+	CHECK(returned == BLOCKED);
+	give_back(pages);
+	socle_chan_free(gate);
 }
 
 static size_t fill_and_end(size_t size)
@@ -268,7 +333,12 @@ static void no_frame_to_grow(void)
 
 int main(int argc, char **argv)
 {
-	(void)argv;
+	if (argc > 1 && strcmp(argv[1], "print") == 0) {
+		for (void *volatile block; (block = malloc(16)) != NULL;) /* volatile: else it cannot fail */
+			;
+		printf("the first line, without memory for a lock\n");
+		return 0;
+	}
 	if (argc > 1)
 		no_frame_to_grow();
 	test_growth();
@@ -279,7 +349,9 @@ int main(int argc, char **argv)
 	test_given_back();
 	all();
 	test_many_panics();
-	if (one_cpu())
+	if (one_cpu()) { /* others keep frames */
 		test_switch();
+		test_blocked_callbacks();
+	}
 	return finish();
 }

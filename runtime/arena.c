@@ -174,7 +174,7 @@ SLOW struct stack *arena_unused(struct stack_class *c)
 		errno = EAGAIN;
 		return NULL;
 	}
-	if (vm_back(end - PAGE_SIZE, end) < 0) {
+	if (vm_back(end - PAGE_SIZE, end, c->kind == STACK_G0) < 0) { /* a thread more: others depend on it */
 		lock_arena();
 		return_slot(c, end);
 		arena.taken--;

@@ -184,16 +184,17 @@ static bool goroutine_fault(struct trap *t, enum stack_fault at, bool overflow)
 
 /* ---- Traps ---- */
 
-/* g panics already, holds a lock, or its foreign call has ended without a p, which it is about to get back. */
-static bool cannot_panic(const struct g *g)
+/* g panics already, holds a lock, or its foreign call has ended without a p, which it is about to get back; or it is the
+ * runtime itself, on g0. */
+static bool cannot_panic(const struct g *g, uintptr_t pc)
 {
 	const struct g *current;
 
 	if (g == NULL || g->m == NULL)
 		return false; /* no thread runs */
 	current = on_g0(g) ? g->m->current : g;
-	return g->panicking || g->locks > 0 || (current != NULL && current->libc_locks > 0) ||
-	       (!on_g0(g) && g->m->p == NULL);
+	return (on_g0(g) && in_core(pc)) || g->panicking || g->locks > 0 ||
+	       (current != NULL && current->libc_locks > 0) || (!on_g0(g) && g->m->p == NULL);
 }
 
 /* How far below SP one instruction goes and leaves it as it was when it faults: a push, into the red zone, or
@@ -215,7 +216,7 @@ bool runtime_fault(struct trap *t)
 	bool overflow;
 
 	if (t->kind == TRAP_MEMORY && !(t->access & ACCESS_PRESENT))
-		at = stack_fault(g, t->addr, cannot_panic(g));
+		at = stack_fault(g, t->addr, cannot_panic(g, t->pc));
 	if (at == STACK_GROWN)
 		return true;
 	overflow = is_overflow(t, at);

@@ -58,15 +58,22 @@ int *__errno(void) { return &__getreent()->_errno; }
 
 /* ---- Locks ---- */
 
+/* Files that are opened when there is no memory share one: the first printf() may come then. */
+static struct __lock shared;
+
 void __retarget_lock_init(_LOCK_T *lock)
 {
 	*lock = calloc(1, sizeof **lock);
 	if (*lock == NULL)
-		fatal("no memory for a lock of the C library");
+		*lock = &shared;
 }
 void __retarget_lock_init_recursive(_LOCK_T *lock) { __retarget_lock_init(lock); }
-void __retarget_lock_close(_LOCK_T lock) { free(lock); }
-void __retarget_lock_close_recursive(_LOCK_T lock) { free(lock); }
+void __retarget_lock_close_recursive(_LOCK_T lock)
+{
+	if (lock != &shared)
+		free(lock);
+}
+void __retarget_lock_close(_LOCK_T lock) { __retarget_lock_close_recursive(lock); }
 
 /* The g0, where the scheduler or boot asks. */
 static struct g *caller(void)

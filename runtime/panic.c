@@ -120,6 +120,19 @@ SOCLE_UNCHECKED void leave_tries(struct g *g)
 	for (; g->try != NULL; g->try = g->try->outer)
 		run_cleanups(g, g->try->cleanups);
 	run_cleanups(g, NULL);
+	while (g->crossings != NULL)
+		leave_crossing(g);
+}
+
+SOCLE_UNCHECKED bool would_leave_callback(const struct g *g)
+{
+	const struct crossing *c = g->crossings;
+	unsigned callbacks = g->callbacks;
+
+	for (const struct try *t = g->try; t != NULL; t = t->outer)
+		for (; c != t->crossings; c = c->outer)
+			callbacks -= t->panicked && c->callback != ANOTHER_STACK;
+	return callbacks > 0;
 }
 
 /* ---- Panicking ---- */

@@ -347,7 +347,7 @@ void socle_exit(void)
 
 	if (on_g0(g))
 		fatal("socle_exit: called from foreign code");
-	if (g->callbacks > 0)
+	if (g->callbacks > 0 && would_leave_callback(g))
 		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
 	if (g->cleanups != NULL || g->try != NULL)
 		leave_tries(g);

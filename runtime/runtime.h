@@ -340,7 +340,8 @@ static inline SOCLE_UNCHECKED bool unwinds_at_once(const struct g *g)
 	return g->cleanups == g->try->cleanups && g->crossings == g->try->crossings;
 }
 
-void leave_tries(struct g *g); /* for socle_exit(): runs all cleanups */
+void leave_tries(struct g *g);		      /* for socle_exit(): runs all cleanups */
+bool would_leave_callback(const struct g *g); /* an exit would, and not just one that a panic leaves anyway */
 bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */

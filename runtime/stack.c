@@ -342,7 +342,7 @@ int stack_extend(struct g *g, bool in_handler)
 
 	if (g->lo != s->lo)
 		return -1; /* overflowed again while panicking */
-	if (!in_handler && vm_back(lo, s->lo) < 0)
+	if (!in_handler && vm_back(lo, s->lo, false) < 0)
 		return -1;
 	for (uintptr_t page = lo; in_handler && page < s->lo; page += PAGE_SIZE)
 		if (vm_back_in_handler(page, true) < 0)

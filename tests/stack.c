@@ -80,10 +80,10 @@ void vm_batch_release(struct vm_batch *b)
 
 unsigned cpu_count(void) { return MAX_CPUS; }
 
-int vm_back(uintptr_t lo, uintptr_t hi)
+int vm_back(uintptr_t lo, uintptr_t hi, bool emergency)
 {
 	for (uintptr_t va = lo; va < hi; va += PAGE_SIZE)
-		if (vm_back_in_handler(va, false) < 0) {
+		if (vm_back_in_handler(va, emergency) < 0) {
 			vm_release(lo, va);
 			return -1;
 		}

@@ -144,7 +144,7 @@ static void release_own_in_batch(size_t first, uint32_t *expected)
 static void back_own(size_t first, uint32_t *expected, size_t from, size_t to)
 {
 	release_own(first, expected, from, to);
-	if (vm_back(address_of(first + from), address_of(first + to)) < 0) {
+	if (vm_back(address_of(first + from), address_of(first + to), false) < 0) {
 		refused++;
 		for (size_t i = from; i < to; i++)
 			dirty += vm_present(address_of(first + i));
@@ -160,7 +160,7 @@ static void test_batch(void)
 	enum { MANY = 80, EACH = sizeof((struct vm_batch *)0)->frames / sizeof(uint64_t) };
 	struct vm_batch batch = {0};
 
-	CHECK(vm_back(address_of(0), address_of(MANY)) == 0 && shootdowns == 0, "backed");
+	CHECK(vm_back(address_of(0), address_of(MANY), false) == 0 && shootdowns == 0, "backed");
 	for (size_t page = 0; page < MANY; page++)
 		vm_batch_add(&batch, address_of(page), address_of(page + 1));
 	vm_batch_release(&batch);

@@ -340,6 +340,41 @@ static void test_turn_at_edge(void)
 	CHECK(edges_right == EDGES);
 }
 
+/* ---- foreign code asks the runtime when there is no frame for the page below: it has one of the last ---- */
+
+static size_t reclaims_nothing(void) { return 0; }
+
+static void **take_all_memory(void)
+{
+	void **block, **blocks = NULL;
+
+	for (size_t size = 64 * KIB; size >= PAGE_SIZE / 2; size /= 2)
+		for (; (block = malloc(size)) != NULL; blocks = block)
+			*block = blocks;
+	return blocks;
+}
+
+static void test_asks_without_memory(void)
+{
+	static const struct socle_foreign_attr own = {.stack_size = 64 * KIB};
+	struct question q = {.left = 1024};
+	unsigned answered = 0, refused = 0;
+	void **blocks, **block;
+
+	CHECK(socle_foreign_call_attr(&own, ask_at_edge, &q) == 0); /* the CPU keeps that stack */
+	stacks_reclaim = reclaims_nothing;			    /* and those of others */
+	blocks = take_all_memory();
+	for (q.left = 8; q.left < 1024; q.left += 8)
+		if (socle_foreign_call_attr(&own, ask_at_edge, &q) == 0)
+			answered += q.answer == (int)q.left;
+		else
+			refused += errno == ENOMEM; /* no page to call it on, or this is another CPU */
+	for (; (block = blocks) != NULL; free(block))
+		blocks = *block;
+	stacks_reclaim = stacks_release_if_room;
+	CHECK(answered + refused == 127 && (answered > 110 || !one_cpu()));
+}
+
 static void test_refused(void)
 {
 	int errors[4] = {0}, called = 0;
@@ -366,6 +401,7 @@ static void all(void)
 	test_sleep();
 	test_doubles();
 	test_turn_at_edge();
+	test_asks_without_memory();
 	test_refused();
 }
 

@@ -166,6 +166,38 @@ static void tries_that(void *unused)
 	note("!");
 }
 
+/* The callback is left by the panic anyway. */
+static void exits(void *unused) { (void)unused, socle_exit(); }
+
+static void panics_in_callback(void *cleanup)
+{
+	struct call call = {.fn = panics_again, .arg = "i"};
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, (socle_fn)cleanup, NULL);
+	socle_foreign_call(call_back, &call);
+	note("!");
+}
+
+static void exits_beside_callback(void *cleanup)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, note, "z");
+	socle_try(panics_in_callback, cleanup, NULL);
+	note("!");
+}
+
+static void exits_out_of_callback(void *unused) { (void)unused, exits_beside_callback((void *)exits); }
+
+/* But one of the cleanup's own is not. */
+static void exits_in_callback(void *unused)
+{
+	struct call call = {.fn = exits, .arg = unused};
+
+	socle_foreign_call(call_back, &call);
+}
+
 static const char *order_of(socle_fn fn)
 {
 	start();
@@ -180,6 +212,7 @@ static void test_exit(void)
 	CHECK(strcmp(order_of(exits_in_more_tries), "pyqz") == 0);
 	CHECK(strcmp(order_of(exits_through_tries), "qz") == 0);
 	CHECK(strcmp(order_of(tries_that), "pyqz") == 0);
+	CHECK(strcmp(order_of(exits_out_of_callback), "iz") == 0);
 }
 
 /* ---- callee-saved registers come back ---- */
@@ -773,6 +806,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "uncaught") == 0)
 		panics(&n);
+	if (argc > 1 && strcmp(argv[1], "exit") == 0)
+		exits_beside_callback((void *)exits_in_callback);
 	if (argc > 1 && strcmp(argv[1], "foreign") == 0)
 		socle_foreign_call(panic_itself, NULL);
 	repeatedly(all);

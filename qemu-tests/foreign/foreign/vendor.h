@@ -26,8 +26,15 @@ struct edge {
 	bool intact; /* out */
 };
 
+/* Asks the runtime, at that distance from the end of the page that it runs on. */
+struct question {
+	size_t left;
+	int answer; /* out: errno, which was `left` */
+};
+
 void large_frame(void *frame);
 void compute_at_edge(void *edge);
+void ask_at_edge(void *question);
 void print_doubles(void *text);
 bool stack_is_aligned(const void *frame_address);
 
