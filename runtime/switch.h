@@ -26,7 +26,7 @@ static ALWAYS_INLINE void make_current(struct m *m, struct g *g)
 /* NULL: there is none, or it is time to look elsewhere. */
 static ALWAYS_INLINE struct g *take_from_ring(struct p *p)
 {
-	if (p->until_global-- != 0)
+	if ((int)--p->until_global >= 0) /* one instruction tells */
 		return run_queue_try_get(&p->queue);
 	p->until_global = 0;
 	return NULL;
