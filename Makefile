@@ -36,7 +36,7 @@ help:
 	@echo 'make clean    removes what was built'
 	@echo
 	@echo 'ARCH=    $(arch_list)  [$(ARCH)]'
-	@echo 'BOARD=   $(foreach a,$(arch_list),$(a): $(shell sed -n "s/^BOARDS = //p" mk/$(a).mk);)  [the first]'
+	@echo 'BOARD=   $(foreach a,$(arch_list),$(a): $(shell sed -n "s/^BOARDS = //p" mk/$(a).mk)  )[the first]'
 	@echo 'APP=     a .c file or a folder, in the tree or outside  [$(APP)]'
 	@echo '         $(app_list)'
 	@echo 'ARGS=    the boot command line    MEM= RAM [$(MEM)]    SMP= CPUs [$(SMP)]    ACCEL= kvm, or nothing'
