@@ -118,7 +118,7 @@ static NOINLINE void release(struct vm_batch *b)
 #define PAGES 1024 /* looked at with the lock held: most of a large stack may be absent */
 
 /* Until there are enough. Returns where it ends. */
-static uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
+static __attribute__((minsize)) uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 {
 	uint64_t frame;
 
@@ -138,7 +138,7 @@ static uintptr_t unmap(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 	return lo;
 }
 
-void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
+__attribute__((minsize)) void vm_batch_add(struct vm_batch *b, uintptr_t lo, uintptr_t hi)
 {
 	while (lo < hi) {
 		uintptr_t irq = enter();

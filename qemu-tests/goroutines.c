@@ -319,10 +319,18 @@ static void steps_x(void *unused)
 	step('x');
 }
 
+/* As a tick that finds the runtime at work. */
+static void note_turn_over(void)
+{
+	uintptr_t irq = arch_irq_disable();
+
+	this_p()->due |= TURN_DUE;
+	arch_irq_restore(irq);
+}
+
 static void test_turn_over(void)
 {
 	char place = 0;
-	uintptr_t irq;
 
 	line = socle_chan_make(1, 0);
 	socle_go(receive_in_turn, &place);
@@ -330,14 +338,37 @@ static void test_turn_over(void)
 	start_order();
 	socle_go(steps_x, NULL);
 	CHECK(socle_chan_send(line, "a") == 0);
-	irq = arch_irq_disable();
-	this_p()->due |= TURN_DUE; /* as a tick that finds the runtime at work */
-	arch_irq_restore(irq);
+	note_turn_over();
 	socle_yield();
 	CHECK(strcmp(order, "x") == 0);
 	socle_yield();
 	CHECK(strcmp(order, "xa") == 0);
 	socle_chan_free(line);
+}
+
+/* But a sleeper whose time has come then goes first, as ever. */
+static void naps(void *unused)
+{
+	(void)unused;
+	socle_sleep(100000);
+	step('s');
+}
+
+static void test_sleeper_at_end_of_turn(void)
+{
+	struct g *g;
+
+	start_order();
+	socle_go(naps, NULL);
+	socle_yield();
+	socle_go(steps_x, NULL);
+	g = stay(); /* or the tick ends the turn */
+	while (!(this_p()->due & TIMERS_DUE))
+		arch_pause();
+	note_turn_over();
+	move_on(g);
+	socle_yield();
+	CHECK(strcmp(order, "sx") == 0);
 }
 
 /* Who makes room for the one it has readied finds the ring full: nobody is lost. */
@@ -515,6 +546,7 @@ static void all(void)
 	test_close();
 	test_fifo();
 	test_turn_over();
+	test_sleeper_at_end_of_turn();
 	test_full_ring();
 	test_reuse();
 	test_global_queue();

@@ -156,9 +156,16 @@ static void give_back(void **pages)
 }
 
 /* A callback that blocks: the others go on, on a further thread. More of them than there may be idle ones. */
-enum { BLOCKED = 6 };
+enum { BLOCKED = 6, FREED = 40 };
 
 static int blocked, returned;
+static socle_chan *way_out;
+
+static void leaves(void *unused)
+{
+	(void)unused;
+	socle_chan_recv(way_out, NULL);
+}
 
 static void blocks_at_gate(void *unused)
 {
@@ -175,26 +182,38 @@ static void blocks_in_callback(void *unused)
 	returned += socle_foreign_call(calls_back, unused) == 0;
 }
 
-static void test_blocked_callbacks(void)
+/* some_are_free: stacks, which are given back before one of the last frames is taken. */
+static void test_blocked_callbacks(bool some_are_free)
 {
 	void **pages;
 
 	gate = socle_chan_make(0, 0);
+	way_out = socle_chan_make(0, 0);
 	full = false;
 	blocked = returned = 0;
 	for (int i = 0; i < BLOCKED; i++)
 		socle_go(blocks_in_callback, NULL);
+	for (int i = 0; i < FREED; i++)
+		socle_go(leaves, NULL);
 	socle_yield();
 	take_all(&pages);
+	if (some_are_free) {
+		stacks_reclaim = stacks_release_if_room;
+		socle_chan_close(way_out);
+		socle_yield();
+	}
 	full = true;
 	while (blocked < BLOCKED)
 		socle_yield();
-	CHECK(vm_frames_free() < FRAMES_KEPT);
+	CHECK(some_are_free == (vm_frames_free() >= FRAMES_KEPT));
+	if (!some_are_free)
+		socle_chan_close(way_out);
 	socle_chan_close(gate);
 	wait_for_others();
 	CHECK(returned == BLOCKED);
 	give_back(pages);
 	socle_chan_free(gate);
+	socle_chan_free(way_out);
 }
 
 static size_t fill_and_end(size_t size)
@@ -351,7 +370,8 @@ int main(int argc, char **argv)
 	test_many_panics();
 	if (one_cpu()) { /* others keep frames */
 		test_switch();
-		test_blocked_callbacks();
+		test_blocked_callbacks(false);
+		test_blocked_callbacks(true);
 	}
 	return finish();
 }

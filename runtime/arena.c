@@ -157,7 +157,7 @@ static void init_stack(struct stack *s, struct stack_class *c)
 	s->touched = end - PAGE_SIZE;
 }
 
-SLOW struct stack *arena_unused(struct stack_class *c)
+SLOW struct stack *arena_unused(struct stack_class *c, bool emergency)
 {
 	uintptr_t end;
 	struct stack *s;
@@ -174,7 +174,7 @@ SLOW struct stack *arena_unused(struct stack_class *c)
 		errno = EAGAIN;
 		return NULL;
 	}
-	if (vm_back(end - PAGE_SIZE, end, c->kind == STACK_G0) < 0) { /* a thread more: others depend on it */
+	if (vm_back(end - PAGE_SIZE, end, emergency) < 0) {
 		lock_arena();
 		return_slot(c, end);
 		arena.taken--;

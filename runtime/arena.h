@@ -48,9 +48,10 @@ static inline struct stack_class *stack_class_of(size_t size, enum stack_kind ki
 
 /* A free stack, and some more for the list: NULL, there is none. */
 struct stack *arena_take(struct stack_class *c, struct stack **more);
-struct stack *arena_unused(struct stack_class *c); /* that never was, or whose page is gone; NULL and errno */
-void arena_put(struct stack *list);		   /* by next_free */
-size_t arena_release(void);			   /* the pages of nearly all that are free; returns how many */
-size_t arena_taken(void);			   /* less those that were put back */
+/* That never was, or whose page is gone; NULL and errno. emergency: may use the frames that are kept for panics. */
+struct stack *arena_unused(struct stack_class *c, bool emergency);
+void arena_put(struct stack *list); /* by next_free */
+size_t arena_release(void);	    /* the pages of nearly all that are free; returns how many */
+size_t arena_taken(void);	    /* less those that were put back */
 
 #endif

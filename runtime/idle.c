@@ -216,7 +216,7 @@ static void deadlock(void)
 void runtime_idle(unsigned now)
 {
 	for (struct p *p = ps; p < ps + cpu_count(); p++)
-		if (atomic_load_explicit(&p->next_timer, memory_order_acquire) != INT64_MAX || p->due)
+		if (atomic_load_explicit(&p->next_timer, memory_order_acquire) != INT64_MAX || p->due & TIMERS_DUE)
 			return;
 	if (thread_all_asleep(now))
 		deadlock();

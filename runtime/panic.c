@@ -116,23 +116,30 @@ static SOCLE_UNCHECKED void make_room(struct g *g)
 SOCLE_UNCHECKED void leave_tries(struct g *g)
 {
 	g->exiting = true;
+	g->left = g->crossings;
 	make_room(g);
-	for (; g->try != NULL; g->try = g->try->outer)
+	for (; g->try != NULL; g->try = g->try->outer) {
+		g->try->panicked = false; /* excuses no callback that a cleanup is in from now on */
 		run_cleanups(g, g->try->cleanups);
+	}
 	run_cleanups(g, NULL);
 	while (g->crossings != NULL)
 		leave_crossing(g);
+	g->left = NULL;
 }
 
 SOCLE_UNCHECKED bool would_leave_callback(const struct g *g)
 {
-	const struct crossing *c = g->crossings;
-	unsigned callbacks = g->callbacks;
+	const struct try *t = g->try;
+	const struct crossing *c;
+	bool any = false;
 
-	for (const struct try *t = g->try; t != NULL; t = t->outer)
-		for (; c != t->crossings; c = c->outer)
-			callbacks -= t->panicked && c->callback != ANOTHER_STACK;
-	return callbacks > 0;
+	for (c = g->crossings; c != NULL && c != g->left; c = c->outer) {
+		while (t != NULL && t->crossings == c)
+			t = t->outer;
+		any |= c->callback != ANOTHER_STACK && (t == NULL || !t->panicked);
+	}
+	return any && c == g->left; /* else a panic has left that */
 }
 
 /* ---- Panicking ---- */

@@ -131,6 +131,7 @@ static bool may_interrupt(const struct trap *t, const struct g *g)
 }
 
 static bool no_thread_runs(const struct trap *t) { return t->tcb->system == NULL; }
+static bool holds_p(const struct trap *t) { return !no_thread_runs(t) && ((const struct g *)t->tcb)->m->p != NULL; }
 
 /* Perhaps one goroutine was taken from the queue, and the other is not in it yet: see socle_yield(). */
 static bool switching(const struct trap *t) { return in_core(t->pc) && !no_thread_runs(t); }
@@ -140,19 +141,21 @@ static bool switching(const struct trap *t) { return in_core(t->pc) && !no_threa
 static void look_at_turn(const struct trap *t, struct p *p, int64_t now)
 {
 	bool goroutines, threads;
+	uint8_t still_due;
 
 	if (now < p->turn_end)
 		return;
-	if (p->due & TURN_DUE)
-		p->due &= (uint8_t)~TURN_DUE;
 	goroutines = anyone_runnable(p);
 	if (goroutines && any_idle() && !no_thread_runs(t))
 		wake_one(); /* idle.c says who else may have been missed, and what an idle CPU must not do */
 	threads = thread_others_ready();
+	still_due = TIMERS_DUE | (threads ? THREADS_DUE : 0);
+	if (p->due & ~still_due) /* nobody has seen that, nor need see it any more */
+		p->due &= still_due;
 	p->ticking = goroutines || threads || switching(t);
 	if (threads && p->thread_turn == thread_switches())
 		p->due |= THREADS_DUE;
-	if (goroutines && p->turn == p->until_global && !no_thread_runs(t))
+	if (goroutines && p->turn == p->until_global && holds_p(t))
 		p->due |= TURN_DUE;
 	if (p->due & (TURN_DUE | THREADS_DUE))
 		return;

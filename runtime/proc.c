@@ -144,7 +144,7 @@ static NOINLINE __attribute__((minsize)) struct g *look_globally(struct p *p)
 }
 
 /* Threads share the CPU by time. On g0. */
-static void yield_thread(void)
+static __attribute__((minsize)) void yield_thread(void)
 {
 	struct p *p = this_p();
 	uintptr_t irq = arch_irq_disable();
@@ -171,10 +171,10 @@ static SOCLE_UNCHECKED void pass_turn_on(struct p *p)
 {
 	struct g *g = run_queue_get_next(&p->queue);
 
+	if (!global_queue_empty())
+		p->until_global = own_ring_empty(&p->queue) ? 0 : 1;
 	if (g != NULL)
 		put_last(p, g);
-	if (!global_queue_empty() && p->until_global > 1)
-		p->until_global = 1;
 }
 
 /* Returns whom to run at once: a sleeper whose time has come goes before those that compute, or it would be a turn of each
@@ -190,7 +190,7 @@ static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) struct g *serve_tick(st
 	if (due & TURN_DUE)
 		pass_turn_on(p);
 	if (due & TIMERS_DUE)
-		g = timers_run(p, due == TIMERS_DUE && p->sleeper_at != switches); /* takes that back */
+		g = timers_run(p, !(due & THREADS_DUE) && p->sleeper_at != switches); /* takes that back */
 	if (due & THREADS_DUE)
 		yield_thread();
 	if (g == NULL)
@@ -292,12 +292,12 @@ SOCLE_UNCHECKED NOINLINE void socle_yield(void)
 /* ---- Turns ---- */
 
 /* On g0, below the frames of a foreign routine that others wait for. Out of memory, they wait on. */
-static void end_foreign_turn(struct m *m)
+static __attribute__((minsize)) void end_foreign_turn(struct m *m)
 {
 	int error = errno; /* of the code that is interrupted */
 
 	m->g0.locks++; /* not interrupted again meanwhile */
-	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p))
+	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p, false))
 		lose_p(m);
 	yield_thread();
 	m->g0.locks--;
@@ -305,7 +305,7 @@ static void end_foreign_turn(struct m *m)
 }
 
 /* Called between two instructions of the code whose turn is over (preempt.c). */
-SOCLE_UNCHECKED void end_turn(void *unused)
+SOCLE_UNCHECKED __attribute__((minsize)) void end_turn(void *unused)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct g *g = getg();
@@ -347,8 +347,8 @@ void socle_exit(void)
 
 	if (on_g0(g))
 		fatal("socle_exit: called from foreign code");
-	if (g->callbacks > 0 && would_leave_callback(g))
-		fatal("socle_exit: called inside a callback: the foreign frames under it could never return");
+	if ((g->callbacks > 0 && would_leave_callback(g)) || g->libc_locks > 0)
+		fatal("socle_exit: called inside a callback, or what the C library calls: that could never return");
 	if (g->cleanups != NULL || g->try != NULL)
 		leave_tries(g);
 	if (g->local != NULL)

@@ -5,7 +5,7 @@ static struct g *_Atomic *slot(struct run_queue *q, unsigned at) { return &q->sl
 
 /* The places behind the own tail are written before it is known whether the others are won: until tail has moved they
  * are nobody's. The acquire of the own head is for that, as in run_queue_put(); the others as in run_queue_get(). */
-struct g *run_queue_steal(struct run_queue *from, struct run_queue *own)
+__attribute__((minsize)) struct g *run_queue_steal(struct run_queue *from, struct run_queue *own)
 {
 	unsigned tail = atomic_load_explicit(&own->head, memory_order_acquire);
 	unsigned head = atomic_load_explicit(&from->head, memory_order_acquire), n;

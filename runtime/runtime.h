@@ -105,6 +105,7 @@ struct g {
 	struct socle_cleanup *cleanups; /* last pushed first */
 	bool panicking;			/* by a trap or an overflow: may use the frames kept for that */
 	bool exiting;			/* in socle_exit(), which a panic does not end */
+	struct crossing *left;		/* the innermost when that began: it leaves that and those further out */
 	struct socle_panic panic;
 	struct g *all; /* every g there is, the dead too: sched.lock */
 	struct _reent own_reent;
@@ -231,7 +232,8 @@ void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go
 
 /* ---- m.c: on g0 ---- */
 
-bool hand_off(struct p *p);	 /* to an idle m, or a new one. False: no memory for one */
+/* To an idle m, or a new one. False: no memory for one; unless it must be, the last frames are left alone. */
+bool hand_off(struct p *p, bool must);
 void stop_locked_m(struct m *m); /* the goroutine that it is locked to cannot run yet: others may, on another m */
 void start_locked_m(struct m *m, struct g *g); /* g runs on another m, which gets our p */
 void get_p_back(void *m);		       /* for its goroutine to go on */

@@ -163,17 +163,20 @@ static SOCLE_UNCHECKED NOINLINE struct stack *keep_grown(struct stack_cache *cac
 	return take_all(&cache->grown, &cache->growns);
 }
 
-/* One that another CPU keeps is better than one that was never used. NULL and errno. */
+/* One that another CPU keeps is better than one that was never used. A g0 has one of the last frames, if it must be: all
+ * goroutines may wait for it. NULL and errno. */
 static SLOW struct stack *find_stack(struct stack_cache *cache, struct stack_class *c)
 {
 	struct stack *s = refill(cache, c);
+	bool must;
 
 	if (s != NULL)
 		return s;
 	stacks_flush();
-	if ((s = refill(cache, c)) == NULL && (s = arena_unused(c)) == NULL && errno == ENOMEM && runtime_reclaim() > 0)
-		s = arena_unused(c);
-	return s;
+	if ((s = refill(cache, c)) != NULL || (s = arena_unused(c, false)) != NULL || errno != ENOMEM)
+		return s;
+	must = c->kind == STACK_G0; /* known now */
+	return runtime_reclaim() > 0 || must ? arena_unused(c, must) : NULL;
 }
 
 struct stack *stack_alloc(size_t size, enum stack_kind kind)
@@ -203,7 +206,8 @@ SOCLE_UNCHECKED void stack_free(struct stack *s)
 	struct stack *grown = NULL, *free = NULL;
 
 	ASSERT(s->in_use, "stack_free: the stack is free already");
-	if (s->touched < top && (cpu_count() == 1 || s->touched < s->lo)) { /* of its guard nothing stays backed */
+	if (s->touched < top &&
+	    (cpu_count() == 1 || s->touched < s->lo || memory_is_short())) { /* of its guard nothing stays backed */
 		vm_release(s->touched, top);
 		s->touched = top;
 	}

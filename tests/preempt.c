@@ -182,6 +182,12 @@ static void test_runnext(void)
 	start_turn(ps);
 	tick(ON_IDLE_STACK);
 	CHECK(ps[0].due == 0, "nor does the turn of an idle CPU end");
+	begin();
+	goroutine_waits = true;
+	m.p = NULL;
+	start_turn(ps);
+	tick(IN_GOROUTINE);
+	CHECK(ps[0].due == 0, "nor that of a thread that has no p");
 }
 
 static void test_end_of_page(void)
@@ -227,6 +233,14 @@ static void test_thread_waits(void)
 	switches++;
 	tick(IN_GOROUTINE);
 	CHECK(!redirected && ps[0].due == 0 && deadline == now + TURN, "a thread that came since has a turn, too");
+	begin();
+	thread_waits = true;
+	start_turn(ps);
+	tick(IN_CORE);
+	CHECK(ps[0].due == THREADS_DUE, "where the runtime is at work it is noted");
+	thread_waits = false;
+	tick(ON_IDLE_STACK);
+	CHECK(ps[0].due == 0 && deadline == INT64_MAX, "until none waits any more: an idle CPU has no tick");
 }
 
 static void test_runtime_at_work(void)

@@ -190,12 +190,41 @@ static void exits_beside_callback(void *cleanup)
 
 static void exits_out_of_callback(void *unused) { (void)unused, exits_beside_callback((void *)exits); }
 
+/* Also when that is under way. */
+static void exits_over(void *cleanup)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, (socle_fn)cleanup, NULL);
+	panics_in_callback((void *)exits);
+}
+
+static void exits_twice_beside_callback(void *cleanup)
+{
+	struct socle_cleanup a;
+
+	socle_cleanup_push(&a, note, "z");
+	socle_try(exits_over, cleanup, NULL);
+	note("!");
+}
+
+static void exits_twice_out_of_callback(void *unused) { (void)unused, exits_twice_beside_callback((void *)exits); }
+
 /* But one of the cleanup's own is not. */
 static void exits_in_callback(void *unused)
 {
 	struct call call = {.fn = exits, .arg = unused};
 
 	socle_foreign_call(call_back, &call);
+}
+
+/* Nor is what holds a lock of the C library. */
+void __malloc_lock(struct _reent *unused);
+
+static void exits_with_lock(void)
+{
+	__malloc_lock(NULL);
+	socle_exit();
 }
 
 static const char *order_of(socle_fn fn)
@@ -213,6 +242,7 @@ static void test_exit(void)
 	CHECK(strcmp(order_of(exits_through_tries), "qz") == 0);
 	CHECK(strcmp(order_of(tries_that), "pyqz") == 0);
 	CHECK(strcmp(order_of(exits_out_of_callback), "iz") == 0);
+	CHECK(strcmp(order_of(exits_twice_out_of_callback), "iz") == 0);
 }
 
 /* ---- callee-saved registers come back ---- */
@@ -808,6 +838,10 @@ int main(int argc, char **argv)
 		panics(&n);
 	if (argc > 1 && strcmp(argv[1], "exit") == 0)
 		exits_beside_callback((void *)exits_in_callback);
+	if (argc > 1 && strcmp(argv[1], "exit-twice") == 0)
+		exits_twice_beside_callback((void *)exits_in_callback);
+	if (argc > 1 && strcmp(argv[1], "exit-locked") == 0)
+		exits_with_lock();
 	if (argc > 1 && strcmp(argv[1], "foreign") == 0)
 		socle_foreign_call(panic_itself, NULL);
 	repeatedly(all);
