@@ -61,7 +61,7 @@ static void detach(struct m *m)
 	t->m.current = &t->own;
 	t->m.p = NULL;
 	stack_free(g->stack); /* g with it */
-	if (!hand_off(p, true))
+	if (!hand_off(p))
 		fatal("no memory for a further thread's g0: a foreign thread's callback has returned, and the goroutines need one");
 	share_cpu(p);
 	atomic_fetch_sub_explicit(&attached, 1, memory_order_relaxed);
@@ -75,7 +75,7 @@ static void give_up_p(struct m *m)
 	struct p *p = m->p;
 
 	lose_p(m); /* first: a turn may end while a new m is made, and would hand it over too */
-	if (!hand_off(p, true))
+	if (!hand_off(p))
 		fatal("no memory for a further thread's g0: foreign code waits, and the goroutines need one");
 }
 

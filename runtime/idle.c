@@ -20,8 +20,7 @@
 #include "runtime/runq.h"
 #include "runtime/runtime.h"
 
-/* Who waits has time. Unchecked: on g0, from its saved SP on, some frames deep; or short, as ready() is. */
-#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+/* On g0, from its saved SP on, some frames deep; or short, as ready() is. */
 #pragma clang attribute push(__attribute__((no_split_stack)), apply_to = function)
 
 #define ROUNDS 32 /* of looking, before a p sleeps: each as long as it takes to ask all */
@@ -47,6 +46,9 @@ bool wake_idle_m(struct p *p)
 		wake(p);
 	return taken;
 }
+
+/* Who waits for more than that has time. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 static unsigned idle_ids(void) { return atomic_load_explicit(&idle_ps, memory_order_seq_cst); }
 
@@ -183,16 +185,16 @@ static void wait_for_work(struct m *m, struct p *p)
 struct g *find_elsewhere(struct m *m)
 {
 	struct p *p = m->p;
-	struct g *g = NULL;
+	struct g *g;
 
 	if (!own_ring_empty(&p->queue))
 		return NULL; /* steal() asks for it to be empty */
-	if (cpu_count() > 1 && (p->spinning = take_spinning()))
-		g = spin(p);
-	else if (cpu_count() > 1)
-		g = steal(p, true);
-	if (g != NULL)
-		return g;
+	if (cpu_count() > 1) {
+		p->spinning = take_spinning();
+		g = p->spinning ? spin(p) : steal(p, true);
+		if (g != NULL)
+			return g;
+	}
 	wait_for_work(m, p);
 	return p->spinning ? spin(p) : NULL;
 }

@@ -56,7 +56,7 @@ static NOINLINE __attribute__((minsize)) bool start_new_m(struct p *p)
 	return true;
 }
 
-NOINLINE bool hand_off(struct p *p, bool must)
+NOINLINE bool hand_off(struct p *p)
 {
 	struct m *m;
 
@@ -68,7 +68,7 @@ NOINLINE bool hand_off(struct p *p, bool must)
 	}
 	spin_unlock(&ms.lock);
 	if (m == NULL)
-		return (must || !memory_is_short()) && start_new_m(p);
+		return start_new_m(p);
 	m->next_p = p;
 	chaos_stall();
 	thread_ready_on(&m->thread, p->id);
@@ -92,8 +92,8 @@ static void park_m(struct m *m)
 /* The goroutine that m is locked to cannot run yet: others may, on another m. */
 void stop_locked_m(struct m *m)
 {
-	if (!hand_off(m->p, true))
-		fatal("no memory for a further thread's g0: a goroutine blocks in a callback");
+	if (!hand_off(m->p))
+		fatal("no memory for a g0: a goroutine blocks in a callback");
 	park_m(m);
 	ASSERT(m->locked_g->status == G_RUNNABLE, "a locked m was woken before its goroutine could run");
 }

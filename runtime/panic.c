@@ -128,18 +128,18 @@ SOCLE_UNCHECKED void leave_tries(struct g *g)
 	g->left = NULL;
 }
 
-SOCLE_UNCHECKED bool would_leave_callback(const struct g *g)
+SOCLE_UNCHECKED bool cannot_exit(const struct g *g)
 {
 	const struct try *t = g->try;
 	const struct crossing *c;
-	bool any = false;
+	bool callback = false;
 
 	for (c = g->crossings; c != NULL && c != g->left; c = c->outer) {
 		while (t != NULL && t->crossings == c)
 			t = t->outer;
-		any |= c->callback != ANOTHER_STACK && (t == NULL || !t->panicked);
+		callback |= c->callback != ANOTHER_STACK && (t == NULL || !t->panicked);
 	}
-	return any && c == g->left; /* else a panic has left that */
+	return g->libc_locks > 0 || (callback && c == g->left); /* else a panic has left that */
 }
 
 /* ---- Panicking ---- */

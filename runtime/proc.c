@@ -133,7 +133,7 @@ SOCLE_UNCHECKED void ready(struct g *g)
 
 /* Every 61st time, so that a busy local queue does not keep the global one waiting for ever, and every other while there
  * is somebody. Under chaos often, and then who is first in the local queue may become last. */
-static NOINLINE __attribute__((minsize)) struct g *look_globally(struct p *p)
+static NOINLINE struct g *look_globally(struct p *p)
 {
 	struct g *g;
 
@@ -297,7 +297,7 @@ static __attribute__((minsize)) void end_foreign_turn(struct m *m)
 	int error = errno; /* of the code that is interrupted */
 
 	m->g0.locks++; /* not interrupted again meanwhile */
-	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p, false))
+	if (m->p != NULL && (m->p->due & TIMERS_DUE || anyone_runnable(m->p)) && hand_off(m->p))
 		lose_p(m);
 	yield_thread();
 	m->g0.locks--;
@@ -347,8 +347,8 @@ void socle_exit(void)
 
 	if (on_g0(g))
 		fatal("socle_exit: called from foreign code");
-	if ((g->callbacks > 0 && would_leave_callback(g)) || g->libc_locks > 0)
-		fatal("socle_exit: called inside a callback, or what the C library calls: that could never return");
+	if ((g->callbacks | g->libc_locks) > 0 && cannot_exit(g))
+		fatal("socle_exit: called inside a callback, or what the C library calls");
 	if (g->cleanups != NULL || g->try != NULL)
 		leave_tries(g);
 	if (g->local != NULL)
@@ -406,7 +406,6 @@ static struct g *init_g(struct stack *s, const struct socle_go_attr *attr, socle
 		enlist_g(g, s);
 	g->tcb.stack_limit = s->lo + STACK_SLACK;
 	g->lo = s->lo; /* an overflow moves it, and socle_exit() may be called before it is back */
-	g->id = new_id();
 	g->name = attr->name;
 	g->fn = fn;
 	g->arg = arg;
@@ -429,6 +428,7 @@ int go(const struct socle_go_attr *attr, socle_fn fn, void *arg)
 
 	if (g == NULL)
 		return -1;
+	g->id = new_id();
 	arch_init_context(&g->tcb, (void *)g->hi, g_start, g);
 	enqueue_new(getg()->m->p, g);
 	return 0;

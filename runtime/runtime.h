@@ -217,10 +217,11 @@ static inline int require_goroutine(void)
 	return -1;
 }
 
-int go(const struct socle_go_attr *attr, socle_fn fn, void *arg);	   /* socle_go_attr, from any stack */
-struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* without a context. NULL and errno */
-void enlist_g(struct g *g, struct stack *s);				   /* among all_gs() */
-void unlist_gs(void);							   /* those whose stacks are released */
+int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
+struct g *new_g(const struct socle_go_attr *attr, socle_fn fn,
+		void *arg);		     /* without a context and an id. NULL and errno */
+void enlist_g(struct g *g, struct stack *s); /* among all_gs() */
+void unlist_gs(void);			     /* those whose stacks are released */
 unsigned long new_id(void);
 void schedule(void) __attribute__((noreturn)); /* on g0 */
 void ready(struct g *g);		       /* which is about to park, or has: it comes next */
@@ -232,8 +233,7 @@ void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go
 
 /* ---- m.c: on g0 ---- */
 
-/* To an idle m, or a new one. False: no memory for one; unless it must be, the last frames are left alone. */
-bool hand_off(struct p *p, bool must);
+bool hand_off(struct p *p);	 /* to an idle m, or a new one. False: no memory for one */
 void stop_locked_m(struct m *m); /* the goroutine that it is locked to cannot run yet: others may, on another m */
 void start_locked_m(struct m *m, struct g *g); /* g runs on another m, which gets our p */
 void get_p_back(void *m);		       /* for its goroutine to go on */
@@ -342,8 +342,8 @@ static inline SOCLE_UNCHECKED bool unwinds_at_once(const struct g *g)
 	return g->cleanups == g->try->cleanups && g->crossings == g->try->crossings;
 }
 
-void leave_tries(struct g *g);		      /* for socle_exit(): runs all cleanups */
-bool would_leave_callback(const struct g *g); /* an exit would, and not just one that a panic leaves anyway */
+void leave_tries(struct g *g);	     /* for socle_exit(): runs all cleanups */
+bool cannot_exit(const struct g *g); /* it holds a lock of the C library; or a callback, which no panic leaves anyway */
 bool left_stack(const struct trap *t);
 
 /* ---- time.c ---- */

@@ -333,7 +333,7 @@ void reent_free(struct g *g) { fatal("reent_free(%p)", g); }
 size_t (*_Atomic stacks_reclaim)(void);
 size_t stacks_release_if_room(void) { return 0; }
 void leave_tries(struct g *g) { fatal("leave_tries(%p)", g); }
-bool would_leave_callback(const struct g *g) { return g->callbacks > 0; }
+bool cannot_exit(const struct g *g) { return g->callbacks > 0; }
 size_t frames_free(void) { return 1 << 20; }
 void socle_cleanup_push(struct socle_cleanup *c, socle_fn fn, void *arg) { *c = (struct socle_cleanup){fn, arg, NULL}; }
 void socle_cleanup_pop(struct socle_cleanup *c, int execute) { fatal("socle_cleanup_pop(%p, %d)", c, execute); }
