@@ -3,6 +3,7 @@
  * handlers' stacks, so nothing here is checked, takes a lock or allocates.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "runtime/runtime.h"
 
@@ -46,11 +47,13 @@ static bool query_arena(const struct stack *s, struct socle_stack_info *out)
 {
 	static const enum socle_stack_kind kinds[] = {SOCLE_STACK_GOROUTINE, SOCLE_STACK_G0, SOCLE_STACK_FOREIGN,
 						      SOCLE_STACK_THREAD};
-	struct stack copy;
+	struct stack copy, before;
 
 	chaos_stall();
-	if (!READ(copy, *s) || !copy.in_use)
-		return false;
+	do /* the page may have gone and come back in the middle of one */
+		if (!READ(before, *s) || !READ(copy, *s) || !copy.in_use)
+			return false;
+	while (memcmp(&before, &copy, offsetof(struct stack, class)) != 0);
 	*out = (struct socle_stack_info){
 		.owner = copy.kind == STACK_FOREIGN ? "foreign call" : "unnamed",
 		.kind = kinds[copy.kind],
