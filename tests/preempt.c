@@ -186,7 +186,7 @@ static void test_runnext(void)
 	goroutine_waits = true;
 	m.p = NULL;
 	start_turn(ps);
-	tick(IN_GOROUTINE);
+	tick(IN_CORE);
 	CHECK(ps[0].due == 0, "nor that of a thread that has no p");
 }
 
