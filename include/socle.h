@@ -45,8 +45,8 @@ void socle_yield(void);
 int socle_ncpu(void);
 
 /* Ends the calling goroutine. From main: the others go on, and the image ends when they are done or deadlocked.
- * Inside a callback it is a fatal error: the foreign frames under it could never return. A panic may leave them, and what
- * it then cleans up may exit. So it is inside what the C library calls with a lock held. */
+ * A fatal error inside a callback, whose foreign frames could never return, unless a panic is leaving those and this is
+ * one of its cleanups; and inside what the C library calls with a lock held. */
 void socle_exit(void) __attribute__((noreturn));
 
 /* The calling goroutine's number, from 1 (main). Foreign: the number of the goroutine that made the call. */

@@ -3,7 +3,7 @@
  * the head without a lock, and others may take from the head too. What finds the ring full goes to the global queue, a
  * list under a lock.
  *
- * Before the ring comes one place, runnext: for whom the running goroutine has readied last. So two that hand to each
+ * Before the ring comes one place, runnext: whom the running goroutine has readied last. So two that hand to each
  * other do not wait each time for a turn of all others; they have one together (preempt.c ends it). Whoever was there
  * before goes to the tail.
  *

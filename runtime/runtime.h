@@ -218,8 +218,8 @@ static inline int require_goroutine(void)
 }
 
 int go(const struct socle_go_attr *attr, socle_fn fn, void *arg); /* socle_go_attr, from any stack */
-struct g *new_g(const struct socle_go_attr *attr, socle_fn fn,
-		void *arg);		     /* without a context and an id. NULL and errno */
+/* Without a context and an id. NULL and errno. */
+struct g *new_g(const struct socle_go_attr *attr, socle_fn fn, void *arg);
 void enlist_g(struct g *g, struct stack *s); /* among all_gs() */
 void unlist_gs(void);			     /* those whose stacks are released */
 unsigned long new_id(void);

@@ -206,8 +206,8 @@ SOCLE_UNCHECKED void stack_free(struct stack *s)
 	struct stack *grown = NULL, *free = NULL;
 
 	ASSERT(s->in_use, "stack_free: the stack is free already");
-	if (s->touched < top &&
-	    (cpu_count() == 1 || s->touched < s->lo || memory_is_short())) { /* of its guard nothing stays backed */
+	/* Of its guard nothing stays backed; the rest may, where others must be told, but not of the last frames. */
+	if (s->touched < top && (cpu_count() == 1 || s->touched < s->lo || memory_is_short())) {
 		vm_release(s->touched, top);
 		s->touched = top;
 	}

@@ -1,9 +1,9 @@
 /*
  * CPUs that put goroutines in their queues, and CPUs that have nothing to run: runtime/idle.c, from take_idle() to
  * find_elsewhere(), with enqueue_new() and find_runnable() of proc.c, by the same names. A p is a CPU; of a queue
- * only counts how many are in it, runnext among them: runq.pml. Parking keeps a wake-up: thread.pml. Whoever looks may see nothing, for
- * it looks at one queue after the other, and p->due ends it; a tick may wake a p that sleeps. The global queue would
- * be one more.
+ * only counts how many are in it, runnext among them; runq.pml has the ring. Parking keeps a wake-up: thread.pml.
+ * Whoever looks may see nothing, for it looks at one queue after the other, and p->due ends it; a tick may wake a p
+ * that sleeps. The global queue would be one more.
  *
  * At the end no goroutine is queued while a CPU sleeps, for those that run may run for ever, and nobody is said to
  * spin. CPU 0 begins with a goroutine, the others look for work. Goroutines put PUTS more; ENDS of them end.
