@@ -179,16 +179,16 @@ static void panics_in_callback(void *cleanup)
 	note("!");
 }
 
-static void exits_beside_callback(void *cleanup)
+static void exits_from(socle_fn fn, socle_fn cleanup)
 {
 	struct socle_cleanup a;
 
 	socle_cleanup_push(&a, note, "z");
-	socle_try(panics_in_callback, cleanup, NULL);
+	socle_try(fn, (void *)cleanup, NULL);
 	note("!");
 }
 
-static void exits_out_of_callback(void *unused) { (void)unused, exits_beside_callback((void *)exits); }
+static void exits_out_of_callback(void *unused) { (void)unused, exits_from(panics_in_callback, exits); }
 
 /* Also when that is under way. */
 static void exits_over(void *cleanup)
@@ -199,16 +199,7 @@ static void exits_over(void *cleanup)
 	panics_in_callback((void *)exits);
 }
 
-static void exits_twice_beside_callback(void *cleanup)
-{
-	struct socle_cleanup a;
-
-	socle_cleanup_push(&a, note, "z");
-	socle_try(exits_over, cleanup, NULL);
-	note("!");
-}
-
-static void exits_twice_out_of_callback(void *unused) { (void)unused, exits_twice_beside_callback((void *)exits); }
+static void exits_twice_out_of_callback(void *unused) { (void)unused, exits_from(exits_over, exits); }
 
 /* But one of the cleanup's own is not. */
 static void exits_in_callback(void *unused)
@@ -837,9 +828,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "uncaught") == 0)
 		panics(&n);
 	if (argc > 1 && strcmp(argv[1], "exit") == 0)
-		exits_beside_callback((void *)exits_in_callback);
+		exits_from(panics_in_callback, exits_in_callback);
 	if (argc > 1 && strcmp(argv[1], "exit-twice") == 0)
-		exits_twice_beside_callback((void *)exits_in_callback);
+		exits_from(exits_over, exits_in_callback);
 	if (argc > 1 && strcmp(argv[1], "exit-locked") == 0)
 		exits_with_lock();
 	if (argc > 1 && strcmp(argv[1], "foreign") == 0)
