@@ -102,6 +102,7 @@ static void test_global_against_model(void)
 
 static atomic_bool over;
 static atomic_uint taken, stolen_gs, stolen_nexts, wrong_contents, largest_loot;
+static unsigned yields_to_next; /* the owner's */
 
 /* Whoever has taken a g has it alone, and sees what was written before it was put. */
 static void take(struct g *g)
@@ -164,11 +165,17 @@ static struct g *owner_get(void)
 	}
 }
 
-/* As socle_yield(): for the next in the ring. */
+/* As socle_yield(): for who comes next, if there is room for one more, or else for the first in the ring. */
 static bool change_places(struct g *g)
 {
-	struct g *next = run_queue_try_get(&ring);
+	struct g *next = NULL;
 
+	if (has_next(&ring) && !own_ring_full(&ring)) {
+		next = run_queue_get_next(&ring);
+		yields_to_next += next != NULL;
+	}
+	if (next == NULL)
+		next = run_queue_try_get(&ring);
 	if (next == NULL)
 		return false;
 	take(next);
@@ -215,8 +222,10 @@ static void owns(void *unused)
 		global_queue_put(g);
 		sched_yield();
 	}
-	for (struct g *g; (g = run_queue_get(&ring)) != NULL || (g = run_queue_get_next(&ring)) != NULL;)
+	for (struct g *g; (g = run_queue_get(&ring)) != NULL || (g = run_queue_get_next(&ring)) != NULL;) {
 		take(g);
+		global_queue_put(g);
+	}
 	over = true;
 	taken -= put;
 }
@@ -224,7 +233,7 @@ static void owns(void *unused)
 static void test_thieves(void)
 {
 	struct goroutine owner, thieves[THIEVES];
-	unsigned counted = 0;
+	unsigned counted = 0, free = 0, lost = 0;
 
 	start(&owner, owns, NULL);
 	for (int i = 0; i < THIEVES; i++)
@@ -232,6 +241,11 @@ static void test_thieves(void)
 	join(&owner);
 	for (int i = 0; i < THIEVES; i++)
 		join(&thieves[i]);
+	for (struct g *g; (g = global_queue_get()) != NULL; free++)
+		g->id = 0;
+	for (int i = 0; i < MANY; i++)
+		lost += gs[i].id != 0;
+	CHECK(free == MANY && lost == 0, "all are there in the end, each once");
 	CHECK(taken == 0, "each is taken once");
 	CHECK(wrong_contents == 0, "as it was put");
 	for (int i = 0; i < MANY; i++)
@@ -239,6 +253,7 @@ static void test_thieves(void)
 	CHECK(largest_loot <= RUN_QUEUE / 2, "thieves take half at most");
 	CHECK(stolen_gs > ROUNDS / 1000, "the thieves have some");
 	CHECK(stolen_nexts > ROUNDS / 10000, "and some who were to come next");
+	CHECK(yields_to_next > ROUNDS / 100, "the owner yields to such a one too");
 	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
 }
 

@@ -292,6 +292,13 @@ static void test_kept(void)
 	stack_free(s);
 	stacks_flush();
 	CHECK(frames_left >= before + 15 && told == told_before + 1, "given back at once");
+	s = alloc(65536);
+	stack_fault(NULL, s->hi - 5 * PAGE_SIZE, false);
+	before = frames_left;
+	frames_left = FRAMES_KEPT;
+	stack_free(s);
+	CHECK(frames_left == FRAMES_KEPT + 1 && !vm_present(s->hi - 5 * PAGE_SIZE), "none is kept of the last frames");
+	frames_left += before - FRAMES_KEPT;
 }
 
 /* Free stacks of two sizes, more than one holder has place for. */
