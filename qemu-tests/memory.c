@@ -350,12 +350,36 @@ static void no_frame_to_grow(void)
 	wait_for_others();
 }
 
+/* ---- The C library's files, opened when there is no memory for a lock ---- */
+
+static int writes(void *unused, const char *bytes, int n)
+{
+	(void)unused;
+	(void)bytes;
+	return n;
+}
+
+/* A file that cannot be opened is closed again: what it had for a lock is nobody's to free. */
+static void print_without_memory(void)
+{
+	void *volatile block = malloc(16); /* volatile: else it cannot fail */
+	void *first = block;
+
+	fclose(fwopen(NULL, writes)); /* there is room for further ones */
+	while ((block = malloc(16)) != NULL)
+		;
+	printf("the first line, without memory for a lock\n");
+	if (fwopen(NULL, writes) != NULL)
+		printf("a file without memory\n");
+	free(first);
+	if ((block = malloc(16)) == first && (block = malloc(16)) == NULL)
+		printf("what is freed can be had, and no more\n");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "print") == 0) {
-		for (void *volatile block; (block = malloc(16)) != NULL;) /* volatile: else it cannot fail */
-			;
-		printf("the first line, without memory for a lock\n");
+		print_without_memory();
 		return 0;
 	}
 	if (argc > 1)
