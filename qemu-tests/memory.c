@@ -156,7 +156,7 @@ static void give_back(void **pages)
 }
 
 /* A callback that blocks: the others go on, on a further thread. More of them than there may be idle ones. */
-enum { BLOCKED = 6, FREED = 40 };
+enum { BLOCKED = 6, LONG = 10, FREED = 40 };
 
 static int blocked, returned;
 static socle_chan *way_out;
@@ -214,6 +214,45 @@ static void test_blocked_callbacks(bool some_are_free)
 	give_back(pages);
 	socle_chan_free(gate);
 	socle_chan_free(way_out);
+}
+
+/* Foreign routines whose turn ends: each time a further thread is made for the others. What they see of errno is theirs. */
+static atomic_int computing;
+static int errno_changed, some_left;
+
+static SOCLE_UNCHECKED void computes(void *unused)
+{
+	(void)unused;
+	errno = 0;
+	computing++;
+	while (computing < LONG)
+		;
+	errno_changed += errno != 0;
+	some_left += vm_frames_free() >= FRAMES_KEPT;
+}
+
+static void calls_what_computes(void *unused)
+{
+	while (!full)
+		socle_yield();
+	returned += socle_foreign_call(computes, unused) == 0;
+}
+
+static void test_long_routines(void)
+{
+	void **pages;
+
+	full = false;
+	returned = 0;
+	for (int i = 0; i < LONG; i++)
+		socle_go(calls_what_computes, NULL);
+	socle_yield();
+	take_all(&pages);
+	full = true;
+	wait_for_others();
+	CHECK(returned == LONG && some_left == 0);
+	CHECK(errno_changed == 0);
+	give_back(pages);
 }
 
 static size_t fill_and_end(size_t size)
@@ -396,6 +435,7 @@ int main(int argc, char **argv)
 		test_switch();
 		test_blocked_callbacks(false);
 		test_blocked_callbacks(true);
+		test_long_routines();
 	}
 	return finish();
 }
