@@ -20,6 +20,11 @@ static __attribute__((noreturn)) void die(const char *what)
 	kernel_exit(2);
 }
 
+/* Debian's libfdt is compiled with a stack protector. newlib's has a constructor, and raises a signal. */
+const uintptr_t __stack_chk_guard = 0xff0a0000; /* no string that runs on over it can write it */
+
+__attribute__((noreturn)) void __stack_chk_fail(void) { fatal("a function has written beyond its frame"); }
+
 /* ---- Walking it ---- */
 
 struct walk {
