@@ -14,8 +14,7 @@
 
 #define TURN 10000000 /* 10 ms, Go's */
 #define RETRY 100000
-#define MAX_RETRIES 3 /* then they are a millisecond apart */
-#define NEXT_TURN ~0u /* no until_global: whoever runs when the tick looks next has only begun */
+#define MAX_RETRIES 3 /* that are counted */
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */
@@ -61,11 +60,11 @@ void chaos_stall_now(void)
 
 static unsigned length(unsigned usual) { return !chaos_started ? usual : 2000 + chaos_random() % 100000; }
 
-/* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. Later each time:
- * on an emulator a handler may take as long as the first retry waits, and the interrupted code must get on. */
+/* Never in step with a loop that is in the runtime most of the time: a few low bits of the clock, spread. Under chaos later
+ * each time: QEMU's icount lets another CPU run up to the next deadline, and it must get on. */
 static unsigned retry_after(const struct p *p, int64_t now)
 {
-	return length(RETRY + ((uint32_t)now * 2654435769u >> 16)) << p->retries;
+	return chaos_started ? length(0) << p->retries : RETRY + ((uint32_t)now * 2654435769u >> 16);
 }
 
 static int64_t next_timer(struct p *p) { return atomic_load_explicit(&p->next_timer, memory_order_relaxed); }

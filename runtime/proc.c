@@ -54,11 +54,21 @@ SOCLE_UNCHECKED NOINLINE void put_locked(struct p *p, struct g *g)
 	p->until_global = 0;
 }
 
-/* g could run before: it goes behind those in the global queue, too, as they came before it. In this and the next nothing
- * is left to do after a call. */
+/* Behind those in the global queue, who came before g. Then they come here together: else all that yield would be there soon,
+ * for good, and each switch go through the scheduler. */
+static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void line_up(struct p *p, struct g *g)
+{
+	global_queue_put(g);
+	global_queue_share(&p->queue);
+	look_for_p(p);
+}
+
+/* g could run before. In this and the next nothing is left to do after a call. */
 static ALWAYS_INLINE void enqueue(struct p *p, struct g *g)
 {
-	if (!global_queue_empty() || !run_queue_put(&p->queue, g, memory_order_release))
+	if (own_ring_empty(&p->queue) && !global_queue_empty())
+		line_up(p, g);
+	else if (!run_queue_put(&p->queue, g, memory_order_release))
 		put_globally(g, p);
 	else if (!p->ticking)
 		start_turn(p);
@@ -170,9 +180,11 @@ static SOCLE_UNCHECKED NOINLINE struct g *take_runnext(struct p *p)
 static SOCLE_UNCHECKED void pass_turn_on(struct p *p)
 {
 	struct g *g = run_queue_get_next(&p->queue);
+	unsigned first = own_ring_empty(&p->queue) ? 0 : 1; /* in line, before the global queue */
 
-	if (!global_queue_empty())
-		p->until_global = own_ring_empty(&p->queue) ? 0 : 1;
+	p->turn = NEXT_TURN;
+	if (p->until_global > first && !global_queue_empty())
+		p->until_global = first;
 	if (g != NULL)
 		put_last(p, g);
 }
@@ -324,6 +336,16 @@ SOCLE_UNCHECKED __attribute__((minsize)) void end_turn(void *unused)
 	end_foreign_turn(g->m);
 	if (f != NULL)
 		leave_fiber(g->m);
+}
+
+/* Behind what takes long and is nearly all ours, or a handler's: no tick could end a loop of it. No page is touched that has
+ * not been, as a yield would. */
+SOCLE_UNCHECKED __attribute__((minsize)) void end_turn_if_due(struct g *g)
+{
+	struct m *m = g->m;
+
+	if (m->p->due && g->libc_locks == 0)
+		arch_mcall(&m->g0.tcb, yield_on_g0);
 }
 
 /* ---- The end of a goroutine ---- */

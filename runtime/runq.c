@@ -71,3 +71,23 @@ struct g *global_queue_get(void)
 	spin_unlock(&queue.lock);
 	return g;
 }
+
+/* Each is taken out before it is put: from then on a thief may run it. seq_cst as in ready(). */
+SOCLE_UNCHECKED __attribute__((minsize)) void global_queue_share(struct run_queue *own)
+{
+	unsigned count, n;
+
+	spin_lock(&queue.lock);
+	count = atomic_load_explicit(&queue.count, memory_order_relaxed);
+	n = (count + cpu_count() - 1) / cpu_count();
+	if (n > RUN_QUEUE / 2)
+		n = RUN_QUEUE / 2;
+	atomic_store_explicit(&queue.count, count - n, memory_order_relaxed);
+	for (; n > 0; n--) {
+		struct g *g = queue.head;
+
+		queue.head = g->next;
+		run_queue_put(own, g, memory_order_seq_cst);
+	}
+	spin_unlock(&queue.lock);
+}

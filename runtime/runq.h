@@ -117,6 +117,8 @@ struct g *run_queue_steal(struct run_queue *from, struct run_queue *own);
 
 void global_queue_put(struct g *g);
 struct g *global_queue_get(void); /* NULL: it is empty */
-bool global_queue_empty(void);	  /* as above; on any stack */
+/* Moves a CPU's share of it, rounded up, at most half a ring, into the caller's own, which is empty. */
+void global_queue_share(struct run_queue *own);
+bool global_queue_empty(void); /* as run_queue_empty(); on any stack */
 
 #endif

@@ -160,6 +160,7 @@ struct p {
 	unsigned inherited;	 /* counts the switches to runnext */
 	unsigned sleeper_at;	 /* all switches until a sleeper was put first */
 	unsigned turn;		 /* until_global when the current turn began: tells whether there was a switch since */
+#define NEXT_TURN ~0u		 /* no until_global: whoever runs when the tick looks next has only begun */
 	unsigned thread_turn;	 /* the same of thread_switches() */
 	unsigned long preempted; /* how many turns were ended by the tick */
 	int64_t turn_end;	 /* the tick looks then; INT64_MAX: no need to */
@@ -230,6 +231,7 @@ void stop_waiting(struct g *g);		       /* the same, for the caller to run */
 struct g *all_gs(void);
 bool anyone_runnable(const struct p *p); /* waiting for the CPU. On any stack */
 void end_turn(void *unused);		 /* of a goroutine or a foreign routine: others go first */
+void end_turn_if_due(struct g *g);	 /* on g */
 
 /* ---- m.c: on g0 ---- */
 

@@ -6,7 +6,7 @@
 #define US 1000ll
 #define MS 1000000ll
 #define TURN (10 * MS)
-#define A_RETRY (2 * MS) /* no tick that finds the runtime at work is longer away from the next */
+#define A_RETRY (200 * US) /* no tick that finds the runtime at work is longer away from the next */
 
 /* ---- What it stands on ---- */
 

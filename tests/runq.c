@@ -2,7 +2,10 @@
 #include "runtime/runq.h"
 #include "tests/goroutines.h"
 
-#define MANY 400 /* more than fit in a ring */
+#define MANY 600 /* more than fit in a ring */
+
+static unsigned cpus = 2;
+unsigned cpu_count(void) { return cpus; }
 
 static struct g gs[MANY];
 static struct run_queue ring;
@@ -95,6 +98,31 @@ static void test_global_against_model(void)
 	CHECK(wrong == 0, "the global queue: first in, first out");
 }
 
+/* Of n the CPU's share, rounded up, at most half a ring, in their order. */
+static void test_share(void)
+{
+	static struct run_queue own;
+	unsigned wrong = 0;
+
+	for (cpus = 1; cpus <= 3; cpus++)
+		for (unsigned n = 0; n <= 2 * RUN_QUEUE; n = n * 3 / 2 + 1) {
+			unsigned share = (n + cpus - 1) / cpus, next = 0;
+
+			if (share > RUN_QUEUE / 2)
+				share = RUN_QUEUE / 2;
+			for (unsigned i = 0; i < n; i++)
+				global_queue_put(&gs[i]);
+			global_queue_share(&own);
+			for (; next < share; next++)
+				wrong += run_queue_get(&own) != &gs[next];
+			wrong += !run_queue_empty(&own);
+			for (; next < n; next++)
+				wrong += global_queue_get() != &gs[next];
+			wrong += !global_queue_empty();
+		}
+	CHECK(wrong == 0, "a share is taken");
+}
+
 /* ---- several ---- */
 
 #define ROUNDS 300000
@@ -102,7 +130,7 @@ static void test_global_against_model(void)
 
 static atomic_bool over;
 static atomic_uint taken, stolen_gs, stolen_nexts, wrong_contents, largest_loot;
-static unsigned yields_to_next; /* the owner's */
+static unsigned yields_to_next, moved; /* the owner's */
 
 /* Whoever has taken a g has it alone, and sees what was written before it was put. */
 static void take(struct g *g)
@@ -149,12 +177,19 @@ static void steals(void *own)
 	}
 }
 
-/* One that is free: from the global queue, or taken from the own. */
-static struct g *owner_get(void)
+/* One that is free: from the global queue, or taken from the own. Others may move there. */
+static struct g *owner_get(unsigned *put)
 {
 	struct g *g;
 
 	for (;;) {
+		if (own_ring_empty(&ring) && random_number() % 2) {
+			unsigned tail = ring.tail;
+
+			global_queue_share(&ring);
+			*put += ring.tail - tail;
+			moved += ring.tail - tail;
+		}
 		if ((g = global_queue_get()) != NULL)
 			return g;
 		if ((random_number() % 2 && (g = run_queue_get_next(&ring)) != NULL) ||
@@ -203,7 +238,7 @@ static void owns(void *unused)
 	for (int i = 0; i < MANY; i++)
 		global_queue_put(&gs[i]);
 	for (unsigned i = 1; i <= ROUNDS; i++) {
-		struct g *g = owner_get();
+		struct g *g = owner_get(&put);
 
 		if (i % 256 == 0)
 			sched_yield(); /* on a busy host the thieves would come too late */
@@ -253,6 +288,7 @@ static void test_thieves(void)
 	CHECK(largest_loot <= RUN_QUEUE / 2, "thieves take half at most");
 	CHECK(stolen_gs > ROUNDS / 1000, "the thieves have some");
 	CHECK(stolen_nexts > ROUNDS / 10000, "and some who were to come next");
+	CHECK(moved > ROUNDS / 1000, "some have moved there from the global queue");
 	CHECK(yields_to_next > ROUNDS / 100, "the owner yields to such a one too");
 	CHECK(counted > ROUNDS / 2 && run_queue_empty(&ring), "by one at a time; none is left");
 }
@@ -266,6 +302,7 @@ int main(void)
 	test_next();
 	test_steal();
 	test_global_against_model();
+	test_share();
 	test_thieves();
 	return end_checks();
 }
