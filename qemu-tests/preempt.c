@@ -6,6 +6,7 @@
 
 #include "qemu-tests/check.h"
 #include "qemu-tests/hold.h"
+#include "runtime/runq.h"
 
 #define MS 1000000ll
 
@@ -286,6 +287,149 @@ static void test_yields(void)
 	CHECK(before > 0);
 }
 
+/* ---- loops that are in the runtime, or in a handler, nearly all the time: no tick finds them elsewhere ---- */
+
+static SOCLE_UNCHECKED void touches_nothing(void *unused)
+{
+	(void)unused;
+	*(volatile int *)0 = 0;
+}
+
+static void polls(void *chan)
+{
+	struct socle_case receive = {.op = SOCLE_RECV, .chan = chan};
+
+	while (!stop)
+		socle_select(&receive, 1, 0);
+}
+
+static void panics_on(void *unused)
+{
+	while (!stop)
+		socle_try(touches_nothing, unused, NULL);
+}
+
+static void fails(void *unused)
+{
+	while (!stop)
+		socle_foreign_call(touches_nothing, unused);
+}
+
+static void fails_elsewhere(void *unused)
+{
+	static const struct socle_foreign_attr own = {.stack_size = 65536};
+
+	while (!stop)
+		socle_foreign_call_attr(&own, touches_nothing, unused);
+}
+
+static int64_t latest_of(int naps)
+{
+	int64_t latest = 0;
+
+	for (; naps > 0; naps--) {
+		int64_t until = socle_now() + 2 * MS, late;
+
+		socle_sleep(2 * MS);
+		late = socle_now() - until;
+		if (late > latest)
+			latest = late;
+	}
+	return latest;
+}
+
+/* Sleepers are woken in time, and each of the others has its turn, and no longer one. */
+static void test_in_the_runtime(socle_fn loop)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+	volatile unsigned long spun = 0;
+	int64_t late, end;
+
+	stop = false;
+	for (int i = 0; i < 2; i++)
+		socle_go(loop, c);
+	late = latest_of(5);
+	CHECK(late < MS || chaos_started || !one_cpu());
+	socle_go(spins, (void *)&spun);
+	end = socle_now() + (one_cpu() && !chaos_started ? 50 : 5000) * MS;
+	while (spun == 0 && socle_now() < end)
+		let_others_run();
+	CHECK(spun > 0);
+	stop = true;
+	wait_for_others();
+	CHECK(getg()->m->g0.hi - getg()->m->g0.lo > 65536); /* and not that of a call */
+	socle_chan_free(c);
+}
+
+/* More of them than a run queue holds. */
+static volatile unsigned switches;
+
+static void polls_in_crowd(void *chan)
+{
+	static void *volatile last;
+	struct socle_case receive = {.op = SOCLE_RECV, .chan = chan};
+
+	while (!stop) {
+		switches += last != &receive;
+		last = &receive;
+		socle_select(&receive, 1, 0);
+	}
+}
+
+static void test_crowd_in_the_runtime(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+
+	stop = false;
+	for (int i = 0; i < CROWD; i++)
+		socle_go(polls_in_crowd, c);
+	switches = 0;
+	socle_sleep(60 * MS);
+	CHECK(switches >= 3 && switches <= 10);
+	stop = true;
+	wait_for_others();
+	socle_chan_free(c);
+}
+
+/* ---- who came back from a foreign turn by the global queue does not keep all others there ---- */
+
+/* Or, where the others have gone to another CPU, waits some turns in vain. */
+static SOCLE_UNCHECKED void has_a_turn_ended(void *unused)
+{
+	unsigned long before = this_p()->preempted;
+	int64_t end = socle_now() + 50 * MS;
+
+	(void)unused;
+	while (this_p()->preempted == before && socle_now() < end)
+		;
+}
+
+static void yields_on_after_turn(void *unused)
+{
+	socle_foreign_call(has_a_turn_ended, NULL);
+	yields_on(unused);
+}
+
+static void test_after_foreign_turn(socle_fn yielder)
+{
+	unsigned times = 0;
+
+	stop = false;
+	yields = 0;
+	for (int i = 0; i < 2; i++)
+		socle_go(yielder, NULL);
+	CHECK(socle_foreign_call(has_a_turn_ended, NULL) == 0);
+	while (yields < 100)
+		socle_yield();
+	for (int i = 0; i < 20; i++) {
+		socle_yield();
+		times += !global_queue_empty();
+	}
+	CHECK(times == 0 || chaos_started || !one_cpu());
+	stop = true;
+	wait_for_others();
+}
+
 /* ---- registers ---- */
 
 struct holder {
@@ -425,6 +569,14 @@ static void all(void)
 	test_players();
 	test_readied();
 	test_yields();
+	test_in_the_runtime(polls);
+	test_in_the_runtime(panics_on);
+	test_in_the_runtime(fails);
+	test_in_the_runtime(fails_elsewhere);
+	if (one_cpu() && !chaos_started)
+		test_crowd_in_the_runtime();
+	test_after_foreign_turn(yields_on);
+	test_after_foreign_turn(yields_on_after_turn);
 	test_registers();
 	test_work();
 	test_quiet();

@@ -88,6 +88,16 @@ static SOCLE_UNCHECKED NOINLINE int end_call(struct g *g, struct socle_fault *ou
 	return -1;
 }
 
+/* With callbacks. Not while g0 is elsewhere: another m could go on here. */
+static SOCLE_UNCHECKED NOINLINE int end_whole_call(struct g *g, struct socle_fault *out)
+{
+	int result = end_call(g, out);
+
+	if (result < 0 && (g->crossings == NULL || g->crossings->callback != ANOTHER_STACK))
+		end_turn_if_due(g);
+	return result;
+}
+
 /* What arch_call_leaf() returns if its call did not just return, or it was made on g0. On g's stack. */
 SOCLE_UNCHECKED int runtime_leaf_ended(struct tcb *tcb)
 {
@@ -114,7 +124,7 @@ static ALWAYS_INLINE int call_on_g0(struct g *g, const struct socle_foreign_attr
 	arch_call_on(&g->m->g0.tcb, fn, arg);
 	if (g->crossings != c)
 		frames_skipped(g);
-	return g->call_ended == 0 ? 0 : end_call(g, attr->fault);
+	return g->call_ended == 0 ? 0 : end_whole_call(g, attr->fault);
 }
 
 /* Unchecked, like all that foreign code may call: it may stand on a fiber, and stackguard is of g0. */
@@ -204,6 +214,8 @@ static ALWAYS_INLINE int call_on_stack(struct g *g, struct stack *s, const struc
 	g->m->g0.tcb.sp = (void *)s->hi;
 	result = call_on_g0(g, attr, fn, arg);
 	leave_crossing(g);
+	if (result < 0)
+		end_turn_if_due(g);
 	return result;
 }
 

@@ -188,7 +188,7 @@ void foreign_thread_exit(void)
 	own->status = G_DEAD;
 	if (own->reent != NULL)
 		reent_free(own);
-	free_dead_ms(); /* so one at most is left, itself */
+	free_dead_ms(); /* so one at most is left on each CPU, the last that ended there */
 	bury(m);
 	thread_park();
 	__builtin_unreachable();

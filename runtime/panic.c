@@ -61,6 +61,7 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 		stack_retract(g);
 	if (g->exiting && !t.exiting)
 		socle_exit(); /* the rest of it */
+	end_turn_if_due(g);
 	return -1;
 }
 

@@ -206,6 +206,7 @@ static int select_in_order(struct select *s, struct entry *locked, struct socle_
 	if (deadline == SOCLE_FOREVER || (deadline > 0 && deadline > clock_now()))
 		return wait_for_case(s, cases, deadline);
 	unlock_channels(s);
+	end_turn_if_due(getg());
 	return -ETIMEDOUT;
 }
 

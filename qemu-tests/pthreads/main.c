@@ -31,7 +31,7 @@ static void test_from_foreign_call(void)
 		CHECK(errors == 0);
 	}
 	sleep_for_others();
-	CHECK(thread_stacks() <= 1);
+	CHECK(thread_stacks() <= socle_ncpu()); /* each the last to end on its CPU */
 }
 
 /* ---- a foreign call that waits holds up no goroutine ---- */
