@@ -166,6 +166,34 @@ static void test_readied(void)
 	socle_chan_free(c);
 }
 
+/* The same in a callback, so that only one m can run it, and all other CPUs are busy: nobody takes it from this one. */
+static SOCLE_UNCHECKED void waits_in_callback(void *chan) { socle_callback(is_served, chan); }
+static void calls_who_waits(void *chan) { socle_foreign_call(waits_in_callback, chan); }
+
+static void test_readied_in_callback(void)
+{
+	socle_chan *c = socle_chan_make(sizeof(int), 0);
+	volatile unsigned long count[MAX_CPUS] = {0};
+	int64_t end = socle_now() + 5000 * MS;
+
+	stop = false;
+	served = false;
+	socle_go(calls_who_waits, c);
+	for (int cpu = 1; cpu < socle_ncpu(); cpu++) {
+		socle_go(spins, (void *)&count[cpu]);
+		while (count[cpu] == 0 && socle_now() < end)
+			let_others_run();
+	}
+	let_others_run();
+	CHECK(socle_chan_send(c, &(int){1}) == 0);
+	while (!served && socle_now() < end)
+		;
+	CHECK(served);
+	stop = true;
+	wait_for_others();
+	socle_chan_free(c);
+}
+
 /* ---- more than a run queue holds: those in it are not forgotten for those in the global one ---- */
 
 enum { CROWD = RUN_QUEUE + 44 };
@@ -568,6 +596,7 @@ static void all(void)
 	test_turns();
 	test_players();
 	test_readied();
+	test_readied_in_callback();
 	test_yields();
 	test_in_the_runtime(polls);
 	test_in_the_runtime(panics_on);

@@ -179,8 +179,9 @@ static void preempt(struct trap *t, struct p *p, int64_t now)
 			p->preempted++;
 			p->turn = NEXT_TURN;
 			p->retries = 0;
-		} else if (p->retries < MAX_RETRIES) {
-			p->retries++;
+		} else {
+			now = clock_now(); /* this may have taken long, and who is interrupted must get on */
+			p->retries += p->retries < MAX_RETRIES;
 		}
 		p->ticking = true;
 		/* A time in the past would fire again at once, for ever. And a tick for a timer makes no turn longer. */

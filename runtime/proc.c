@@ -54,12 +54,12 @@ SOCLE_UNCHECKED NOINLINE void put_locked(struct p *p, struct g *g)
 	p->until_global = 0;
 }
 
-/* Behind those in the global queue, who came before g. Then they come here together: else all that yield would be there soon,
- * for good, and each switch go through the scheduler. */
+/* Behind those in the global queue, who came before g; they come here. If g went there, all that yield would soon, for good, and
+ * each switch go through the scheduler. */
 static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void line_up(struct p *p, struct g *g)
 {
-	global_queue_put(g);
 	global_queue_share(&p->queue);
+	run_queue_put(&p->queue, g, memory_order_seq_cst); /* half a ring at most is in front */
 	look_for_p(p);
 }
 

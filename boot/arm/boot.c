@@ -21,9 +21,9 @@ static __attribute__((noreturn)) void die(const char *what)
 }
 
 /* Debian's libfdt is compiled with a stack protector. newlib's has a constructor, and raises a signal. */
-const uintptr_t __stack_chk_guard = 0xff0a0000; /* no string that runs on over it can write it */
+__attribute__((weak)) const uintptr_t __stack_chk_guard = 0xff0a0000; /* no string that runs on over it can write it */
 
-__attribute__((noreturn)) void __stack_chk_fail(void) { fatal("a function has written beyond its frame"); }
+__attribute__((weak, noreturn)) void __stack_chk_fail(void) { fatal("a function has written beyond its frame"); }
 
 /* ---- Walking it ---- */
 
