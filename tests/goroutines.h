@@ -53,6 +53,7 @@ void park_on_g0(struct tcb *old)
 	self->g.status = G_RUNNING;
 }
 
+void end_turn_if_due(struct g *g) { (void)g; } /* the host sees to that */
 void stop_waiting(struct g *g) { fatal("stop_waiting(%p): nobody is run first here", (void *)g); }
 void ready(struct g *g)
 {
