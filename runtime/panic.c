@@ -54,15 +54,15 @@ int socle_try(socle_fn fn, void *arg, struct socle_panic *out)
 		fatal("socle_try: called from foreign code; only a callback may");
 	arch_call_on(&g->tcb, run_try, &t);
 	g->try = t.outer;
+	if (t.panicked) {
+		if (!t.extended)
+			stack_retract(g);
+		if (g->exiting && !t.exiting)
+			socle_exit(); /* the rest of it */
+		end_turn_if_due(g);
+	}
 	g->tcb.sp = sp;
-	if (!t.panicked)
-		return 0;
-	if (!t.extended)
-		stack_retract(g);
-	if (g->exiting && !t.exiting)
-		socle_exit(); /* the rest of it */
-	end_turn_if_due(g);
-	return -1;
+	return t.panicked ? -1 : 0;
 }
 
 /* ---- Cleanups ---- */
