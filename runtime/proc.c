@@ -343,8 +343,9 @@ SOCLE_UNCHECKED __attribute__((minsize)) void end_turn(void *unused)
 SOCLE_UNCHECKED __attribute__((minsize)) void end_turn_if_due(struct g *g)
 {
 	struct m *m = g->m;
+	unsigned due = m->p->due; /* for somebody who may have gone elsewhere since */
 
-	if (m->p->due && g->libc_locks == 0)
+	if (due && g->libc_locks == 0 && (due & TIMERS_DUE || anyone_runnable(m->p) || thread_others_ready()))
 		arch_mcall(&m->g0.tcb, yield_on_g0);
 }
 
