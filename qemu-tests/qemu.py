@@ -162,7 +162,7 @@ def make_iso(image, args, path):
 def run_command(case, folder):
     """tools/run for this case; folder takes what must be made for it."""
     image, args = image_path(case), case.get("args", "")
-    command = [str(TREE / "tools/run"), "--board", BOARDS[case["arch"]], "--limit", str(case.get("limit", 20))]
+    command = [str(TREE / "tools/run"), "--board", BOARDS[case["arch"]], "--limit", str(case.get("limit", 120))]
     for option in ("mem", "smp", "cpu", "machine", "firmware", "wall"):
         if case.get(option):
             command += [f"--{option}", str(case[option])]

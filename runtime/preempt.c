@@ -14,7 +14,7 @@
 
 #define TURN 10000000 /* 10 ms, Go's */
 #define RETRY 100000
-#define MAX_RETRIES 3 /* that are counted */
+#define MAX_RETRIES 3 /* then one of the last frames is worth it; under chaos they are as far apart as they get */
 
 /* The boot option chaos=SEED: turns of random, short length, and the scheduler picks at random. A failure under it is
  * repeated by the same seed where time is counted in instructions (icount). */

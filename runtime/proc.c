@@ -54,8 +54,8 @@ SOCLE_UNCHECKED NOINLINE void put_locked(struct p *p, struct g *g)
 	p->until_global = 0;
 }
 
-/* Behind those in the global queue, who came before g; they come here. If g went there, all that yield would soon, for good, and
- * each switch go through the scheduler. */
+/* g goes behind those in the global queue, who came before: they come here. If g went there, soon all that yield would, for
+ * good, and each switch go through the scheduler. */
 static SOCLE_UNCHECKED NOINLINE __attribute__((minsize)) void line_up(struct p *p, struct g *g)
 {
 	global_queue_share(&p->queue);
@@ -338,8 +338,8 @@ SOCLE_UNCHECKED __attribute__((minsize)) void end_turn(void *unused)
 		leave_fiber(g->m);
 }
 
-/* Behind what takes long and is nearly all ours, or a handler's: no tick could end a loop of it. No page is touched that has
- * not been, as a yield would. */
+/* At the end of what is nearly all ours, or a handler's: no tick could end a loop of it. What ends has had frames where the
+ * context goes now, so no page is touched for it, as socle_yield() would. */
 SOCLE_UNCHECKED __attribute__((minsize)) void end_turn_if_due(struct g *g)
 {
 	struct m *m = g->m;

@@ -273,8 +273,6 @@ static void test_runtime_at_work(void)
 	CHECK(redirected && now < end + 14 * A_RETRY, "late, but its turn ends");
 	tick(IN_GOROUTINE);
 	CHECK(!redirected && deadline == now + TURN, "who comes next has only begun");
-	tick(IN_CORE);
-	CHECK(deadline < now + 400 * US, "the first time a tick looks again soon");
 }
 
 /* A sleeper's time comes again and again, and each tick finds the runtime at work. */
