@@ -351,7 +351,7 @@ static void fails_elsewhere(void *unused)
 		socle_foreign_call_attr(&own, touches_nothing, unused);
 }
 
-static unsigned elsewhere; /* main came upon a g0 that was still a call's */
+static unsigned elsewhere; /* how often main came upon a g0 that was still a call's */
 
 static int64_t latest_of(int naps)
 {
@@ -377,6 +377,7 @@ static void test_in_the_runtime(socle_fn loop)
 	int64_t late, end;
 
 	stop = false;
+	elsewhere = 0;
 	for (int i = 0; i < 2; i++)
 		socle_go(loop, c);
 	late = latest_of(5);

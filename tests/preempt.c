@@ -104,6 +104,12 @@ static void test_nobody_waits(void)
 	CHECK(deadline == now + TURN, "a turn lasts 10 ms");
 	tick(IN_GOROUTINE);
 	CHECK(!redirected && !ps[0].ticking && deadline == INT64_MAX, "nobody waits: no turn ends, no further tick");
+	begin();
+	start_turn(ps);
+	tick(IN_CORE);
+	CHECK(ps[0].ticking && deadline == now + TURN, "who yields may be in no queue just then: it looks again");
+	tick(ON_IDLE_STACK);
+	CHECK(!ps[0].ticking && deadline == INT64_MAX, "but not on an idle CPU");
 }
 
 static void test_goroutine_waits(void)
