@@ -62,6 +62,8 @@ static void panics(void *result)
 
 static const struct socle_go_attr large = {.name = "large", .stack_size = 256 << 20};
 
+enum { TABLES = 64 }; /* for 32 MiB at most; they stay */
+
 static void test_growth(void)
 {
 	size_t free;
@@ -72,8 +74,8 @@ static void test_growth(void)
 		CHECK(socle_go_attr(&large, panics, &result) == 0);
 		wait_for_others();
 		CHECK(result == -1);
-		if (i > 0)				       /* page tables stay */
-			CHECK(SOON(vm_frames_free() == free)); /* another CPU may be about to free its stack */
+		/* Another CPU may be about to free its stack, or keep that, and the next one's lie elsewhere. */
+		CHECK(SOON(vm_frames_free() + (i == 0 || !one_cpu() ? TABLES : 0) >= free));
 	}
 }
 
